@@ -7,10 +7,10 @@ DetectedFrame -> `Engine.fit_frames` -> FrameRow, likewise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,11 +37,14 @@ from fitter.hand_slots import (
     beside_others,
     hidden_weighed,
     judged_hands,
+    known_objects,
     known_shapes,
     of_known_size,
     predicted,
     rest_offsets,
 )
+from fitter.interaction.joint_stage import JointStage
+from fitter.interaction.pictured import HandsOfPictures
 from fitter.meshes import HandMeshes
 from fitter.quality.judge import HandJudge
 from fitter.quality.model import quality_identity
@@ -75,6 +78,7 @@ class Engine:
         pose_space = PoseSpace.of(anatomy_of(right.data), load_pose_prior(), like)
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
+        self.interaction = JointStage(self.refiner, config.interaction)
         self.judge = HandJudge(right, self.fit_model)
         self.initializer = load_initializer(config, self.device)
         definition = config.output.keypoint_definition
@@ -86,13 +90,9 @@ class Engine:
         A row's last digits may depend on the other images: on a CPU the same images always give
         the same rows.
         """
-        slots = [Slot.of(image, h) for image in images for h in range(len(image.hands))]
-        # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
-        batches = max(1, math.ceil(len(slots) / self.config.run.batch_size))
-        size = max(1, math.ceil(len(slots) / batches))
         rows: list[HandRow] = []
-        for start in range(0, len(slots), size):
-            rows += self._fit_batch(slots[start : start + size])
+        for batch in self._batches(images):
+            rows += self._fit_batch(batch)
         found = iter(rows)
         return [
             image_row(
@@ -142,8 +142,26 @@ class Engine:
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
 
-    def _fit_batch(self, slots: Sequence[Slot]) -> list[HandRow]:
+    def _batches(self, images: Sequence[DetectedImage]) -> Iterator[list[DetectedImage]]:
+        """Images of about `batch_size` hands together; all hands of an image stay in one batch."""
+        count = sum(len(image.hands) for image in images)
+        # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
+        batches = max(1, math.ceil(count / self.config.run.batch_size))
+        size = max(1, math.ceil(count / batches))
+        batch: list[DetectedImage] = []
+        hands = 0
+        for image in images:
+            if hands and hands + len(image.hands) > size:
+                yield batch
+                batch, hands = [], 0
+            batch.append(image)
+            hands += len(image.hands)
+        if hands:
+            yield batch
+
+    def _fit_batch(self, images: Sequence[DetectedImage]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
+        slots = [Slot.of(image, h) for image in images for h in range(len(image.hands))]
         like, config = self.fit_model.keypoints.joint_template, self.config.fit
         observations = [of_known_size(slot.hand, config.hand_size) for slot in slots]
         known = known_shapes(observations, self.fit_model)
@@ -156,6 +174,7 @@ class Engine:
         from_keypoints = self.config.init.source != "network"
         fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, known)
         refined = self._refine(slots, hands, fit, predictions, known)
+        refined, together = self._together(images, slots, observed, predictions, refined)
         fitted = FittedHands.of(
             self.fit_model.keypoints,
             fit,
@@ -166,6 +185,7 @@ class Engine:
         )
         judged = self.judge(judged_hands(slots, alone, predictions, fitted))
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
+        rows = [replace(row, **together.get(place, {})) for place, row in enumerate(rows)]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         rows = self._with_shape_information(rows, hands, fitted)
@@ -175,6 +195,37 @@ class Engine:
             row if row.has_failed else replace(row, vertices=self.meshes.vertices(row))
             for row in rows
         ]
+
+    def _together(
+        self,
+        images: Sequence[DetectedImage],
+        slots: Sequence[Slot],
+        observed: ObservationBatch,
+        predictions: Predictions,
+        refined: RefinedHands | None,
+    ) -> tuple[RefinedHands | None, dict[int, dict[str, Any]]]:
+        """Hands of one image that touch, fitted together; and, by place among the slots, what
+        their rows say of it."""
+        if refined is None or not self.interaction.is_wanted:
+            return refined, {}
+        places = refined.index.tolist()
+        hands = [slots[place].hand for place in places]
+        picture = np.repeat(np.arange(len(images)), [len(image.hands) for image in images])
+        result, found = self.interaction(
+            HandsOfPictures(
+                refined=refined.result,
+                picture=picture[places],
+                left=observed.is_left[refined.index],
+                intrinsics=observed.intrinsics[refined.index],
+                masks=[predictions.masks[place] for place in places],
+                eligible=np.array([not hand.is_doubtful for hand in hands]),
+                sureness=np.array([hand.score for hand in hands]),
+                people=[hand.person for hand in hands],
+                things={number: image.objects for number, image in enumerate(images)},
+            )
+        )
+        told = {places[number]: dict(vars(each)) for number, each in found.items()}
+        return replace(refined, result=result), told
 
     def _with_shape_information(
         self, rows: list[HandRow], hands: NormalisedHands, fitted: FittedHands
@@ -236,6 +287,7 @@ class Engine:
             known[index],
             rest_offsets([slots[place].hand for place in crops], self.refiner),
             looks=None if looks is None else looks[index],
+            objects=known_objects([slots[place] for place in crops], self.refiner),
         )
         return RefinedHands(index, result, self.refiner.freed)
 

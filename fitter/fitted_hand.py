@@ -90,6 +90,15 @@ class FittedHand(PosedHand):
         mask_source: where the mask came from: "given", "network", "grabcut", or "rejected".
         mask_agreement: how far the mask agreed with keypoints and mesh, in [0, 1].
         mask_iou: intersection over union of the fitted mesh and the mask.
+        touch_group: number, from 1 on, of the group of touching hands of the image that the hand is
+            in; 0 or None for a hand that touches none.
+        interaction_status: "joint" for hands of a group that were fitted together, "alone" where
+            that made a fit worse, so that they keep their own; None for a hand in no group.
+        relative_place: (3,) metres, camera frame, from the wrist's joint of the group's first hand
+            to that of this one; None for a hand in no group.
+        relative_place_std: (3,) its standard deviation, metres; NaN for hands that keep their own
+            fits.
+        penetration_depth: metres that this hand and another of its group are still in each other.
         residual_px: root mean square distance of `keypoints_2d` from the detected ones, pixels.
         meshes: the model that was fitted, one for all hands of a fitter or a store: what textures
             and exports need beside the hand itself. A pickled hand brings how to load it, not the

@@ -246,7 +246,8 @@ class FrameEngine:
         sources = ["keypoints", *predictions.starts]
         seen = views.rows(batch.observations, sources, judged)
         weights = joint.weight.cpu().numpy()
-        together = judged_together(judged, rows.hand.cpu().numpy(), weights, batch.noise)
+        fitted = (fit.iterations > 0).cpu().numpy()
+        together = judged_together(judged, rows.hand.cpu().numpy(), weights, batch.noise, fitted)
         hands = whole.rows(bests, sources, together)
         places = np.split(np.arange(len(rows)), np.cumsum([len(h.slots) for h in batch.hands])[:-1])
         return [

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitter.contact import PosedObject
+from fitter.energies.known_objects import KnownObjects
 from fitter.fitted_hands import FittedHands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
@@ -41,6 +43,7 @@ class Slot:
         image_size: (width, height) pixels.
         intrinsics: (3, 3) K of the image.
         intrinsics_source: where K came from.
+        objects: known things in the image that the hand may touch, in its camera.
     """
 
     hand: HandObservation
@@ -48,6 +51,7 @@ class Slot:
     image_size: tuple[int, int]
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
+    objects: tuple[PosedObject, ...] = ()
 
     @classmethod
     def of(cls, image: DetectedImage, index: int) -> Slot:
@@ -55,7 +59,14 @@ class Slot:
         assert image.size is not None  # it has hands
         assert image.intrinsics is not None and image.intrinsics_source is not None
         crop = image.crops[index] if image.crops else None
-        return cls(image.hands[index], crop, image.size, image.intrinsics, image.intrinsics_source)
+        return cls(
+            image.hands[index],
+            crop,
+            image.size,
+            image.intrinsics,
+            image.intrinsics_source,
+            image.objects,
+        )
 
 
 def of_known_size(hand: HandObservation, everywhere: float | None) -> HandObservation:
@@ -70,6 +81,14 @@ def known_shapes(observations: Sequence[HandObservation], model: FitModel) -> Kn
     unknown = np.full(like.shape[-1], np.nan)
     betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
     return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
+
+
+def known_objects(slots: Sequence[Slot], refiner: Refiner) -> KnownObjects | None:
+    """What hands may touch, as right hands see it; None where nothing is known of that."""
+    if not any(slot.objects for slot in slots):
+        return None
+    is_left = [slot.hand.side == "left" for slot in slots]
+    return KnownObjects.of([slot.objects for slot in slots], is_left, refiner.model.closed_faces)
 
 
 def rest_offsets(hands: Sequence[HandObservation], refiner: Refiner) -> Tensor | None:

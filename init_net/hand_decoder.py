@@ -149,7 +149,7 @@ class HandDecoder(nn.Module):
             decoded = self._decode(code, focal * code.log_focal.exp(), _stretched(seen_by, code))
             known = decoded.map(lambda f: torch.where(_beside(usable, f), f, torch.nan))
             # Where it cannot be drawn, a hand still has places for the rasteriser.
-            return replace(known, screen=_drawable(known.screen))
+            return replace(known, screen=drawable(known.screen))
 
     def colours(self, code: HandCode) -> Tensor:
         """(B, V, 3) sRGB reflectance of the vertices: the texture code of S2HAND 3.2 as it is, or
@@ -234,7 +234,7 @@ def _beside(usable: Tensor, field: Tensor) -> Tensor:
     return usable.view(-1, *[1] * (field.dim() - 1))
 
 
-def _drawable(screen: Tensor) -> Tensor:
+def drawable(screen: Tensor) -> Tensor:
     """(B, V, 3) `DecodedHands.screen` of positions and depths, whatever these are."""
     seen = screen.isfinite().all(-1) & (screen[..., 2] >= NEAR)
     hidden = screen.new_tensor([0, 0, NOT_DRAWN])

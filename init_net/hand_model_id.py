@@ -78,6 +78,20 @@ def posed_by(network: object) -> tuple[int, str]:
     return betas if isinstance(betas, int) else 0, source if isinstance(source, str) else OPEN_HAND
 
 
+def require_source(network: object) -> None:
+    """Refuse a network to be trained whose hand model lies nowhere.
+
+    Args:
+        network: see `posed_by`.
+
+    Raises:
+        InputError: `training.no_hand_model`.
+    """
+    source = posed_by(network)[1]
+    if source != OPEN_HAND and not Path(source).exists():
+        raise InputError("training.no_hand_model", file=f"network.hand_model={source}")
+
+
 def require_components(data: HandModelData, option: str, available: int, wanted: int) -> None:
     """Refuse a network with more coefficients than its hand model has components.
 

@@ -53,8 +53,9 @@ class MeshDraws(TensorBatch):
             latent: size of the VAE's code; 0 without one.
             generator: draws ``B latent`` numbers, then 15 B.
         """
-        place = {"generator": generator, "device": generator.device}
-        return cls(torch.randn(count, latent, **place), torch.rand(count, 15, **place))
+        device = generator.device
+        code = torch.randn(count, latent, generator=generator, device=device)
+        return cls(code, torch.rand(count, 15, generator=generator, device=device))
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,18 @@ HANDNET = "handnet"
 AUTOENCODERS = ("s2hand", "zhao")
 """Networks of the kind autoencoder, by the names of the papers that they are trained as."""
 
-NETWORK_KINDS = dict.fromkeys(AUTOENCODERS, "autoencoder")
+MESH_NETS = ("wsim",)
+"""Networks of the kind mesh_net, likewise."""
+
+NETWORK_KINDS = {
+    **dict.fromkeys(AUTOENCODERS, "autoencoder"),
+    **dict.fromkeys(MESH_NETS, "mesh_net"),
+}
 """Kind of network that weights are of, where an option is not named after it."""
+
+CAMERAS = {"s2hand": "perspective", "zhao": "orthographic"}
+"""How a network projects the hand that it says (`AutoencoderConfig.camera`): by it the two papers'
+are told apart."""
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "shipped"
 """Folder of the weights that ship; those of a network alone are named after it."""
@@ -78,8 +88,8 @@ class InitNetOptions(_Weights):
     )
 
 
-class AutoencoderOptions(_Weights):
-    """Which weights the networks have that stand beside one of an autoencoder."""
+class PosingOptions(_Weights):
+    """Which weights the networks have that stand beside one that poses a hand model."""
 
     hand_model: str | None = Field(
         None,
@@ -108,7 +118,7 @@ class AutoencoderOptions(_Weights):
         return given
 
 
-class S2HandOptions(AutoencoderOptions):
+class S2HandOptions(PosingOptions):
     """Those of the network of S2HAND."""
 
     s2hand: str | None = Field(
@@ -116,11 +126,19 @@ class S2HandOptions(AutoencoderOptions):
     )
 
 
-class ZhaoOptions(AutoencoderOptions):
+class ZhaoOptions(PosingOptions):
     """Those of Zhao's network."""
 
     zhao: str | None = Field(
         None, min_length=1, description="weights of the network of train-hands zhao: a file"
+    )
+
+
+class WsimOptions(PosingOptions):
+    """Those of the network of WSIM 3D Hand (Yu et al.)."""
+
+    wsim: str | None = Field(
+        None, min_length=1, description="weights of the network of train-hands wsim: a file"
     )
 
 
@@ -140,7 +158,7 @@ OFFER = NetworkOffer(
 
 
 def _offer_of(name: str, options: type[NetworkOptions]) -> NetworkOffer:
-    """An autoencoder, and what may stand beside it."""
+    """A network that poses a hand model, and what may stand beside it."""
     return NetworkOffer(
         options=options,
         networks=(
@@ -157,3 +175,6 @@ S2HAND = _offer_of("s2hand", S2HandOptions)
 
 ZHAO = _offer_of("zhao", ZhaoOptions)
 """The entry point `zhao`."""
+
+WSIM = _offer_of("wsim", WsimOptions)
+"""The entry point `wsim`."""

@@ -24,10 +24,19 @@ from fitter.hand_models import load_hand_model
 from fitter.records import HandCrop, NormalisedHands
 from init_net.crop_inputs import resized, some_at_once
 from init_net.networks.build import AnyNetwork
-from init_net.offer import AUTOENCODERS, HANDNET, NETWORK_KINDS, SHIPPED, shipped_file
+from init_net.offer import (
+    AUTOENCODERS,
+    CAMERAS,
+    HANDNET,
+    MESH_NETS,
+    NETWORK_KINDS,
+    SHIPPED,
+    shipped_file,
+)
 from init_net.placing import CropViews, PosedHands, placed
 from init_net.posing import regressed_keypoints
 from init_net.predict_autoencoder import AutoencoderHands
+from init_net.predict_mesh import MeshHands
 from init_net.predict_pairs import PairNetwork
 from init_net.records import CropInputs, RegressedHands
 from init_net.stereo_fusion import wrist_place
@@ -37,10 +46,11 @@ from init_net.weights import load_network, weights_file
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
+    from init_net.networks.mesh_net import MeshNet
     from init_net.networks.segmentation import HandSegmentation
     from init_net.networks.stereo import StereoHandNet
 
-_ALONE = ("lifter", HANDNET, *AUTOENCODERS)
+_ALONE = ("lifter", HANDNET, *NETWORK_KINDS)
 """Initialisations by networks that look at each view of a hand alone."""
 
 
@@ -58,8 +68,8 @@ def load_networks(
 
     Raises:
         InputError: weights cannot be read, are of another network or hand model, take the
-            features of another detector, were trained on crops of another margin, or have no
-            decoder where masks are asked of it.
+            features of another detector, were trained on crops of another margin, have no decoder
+            where masks are asked of it, or project hands as another paper's network does.
     """
     networks: dict[str, AnyNetwork] = {}
     digests: dict[str, str] = {}
@@ -76,9 +86,10 @@ def load_networks(
             raise InputError("network.not_shipped", file=f"init.{kind}")
         path = weights_file(kind, given)
         if (kind, path) not in loaded:
-            posed = getattr(options, "hand_model", None) if kind in AUTOENCODERS else None
+            posed = getattr(options, "hand_model", None) if kind in NETWORK_KINDS else None
             loaded[kind, path] = load_network(path, device, NETWORK_KINDS.get(kind, kind), posed)
         networks[name] = network = loaded[kind, path]
+        _require_camera(kind, path, network)
         if of_handnet and getattr(network, "segmentation", None) is None:
             raise InputError("weights.no_decoder", file=path)
         learned = getattr(network.config, "margin", margin)
@@ -86,6 +97,21 @@ def load_networks(
             raise InputError("network.other_margin", file=path, expected=learned, found=margin)
         digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return Networks(networks, device, digests)
+
+
+def _require_camera(name: str, path: Path, network: AnyNetwork) -> None:
+    """Refuse an autoencoder that projects hands as those of another paper do."""
+    found = getattr(network.config, "camera", None)
+    if name in CAMERAS and found != CAMERAS[name]:
+        (other,) = (each for each, camera in CAMERAS.items() if camera == found)
+        raise InputError(
+            "weights.other_camera",
+            file=path,
+            network=name,
+            expected=CAMERAS[name],
+            found=found,
+            other=other,
+        )
 
 
 class Networks:
@@ -109,11 +135,12 @@ class Networks:
         self._networks, self._device, self._digests = networks, device, digests or {}
         stereo = cast("StereoHandNet | None", networks.get("stereo"))
         self._pairs = None if stereo is None else PairNetwork(stereo)
-        self._autoencoders = {
-            name: AutoencoderHands(cast("HandAutoencoder", network), device)
-            for name, network in networks.items()
-            if name in AUTOENCODERS
-        }
+        self._posing: dict[str, AutoencoderHands | MeshHands] = {}
+        for name, network in networks.items():
+            if name in AUTOENCODERS:
+                self._posing[name] = AutoencoderHands(cast("HandAutoencoder", network), device)
+            elif name in MESH_NETS:
+                self._posing[name] = MeshHands(cast("MeshNet", network), device)
         # Networks of adults' shapes alone leave those of children at 0.
         model = load_hand_model(children=True).keypoint_model()
         self._model = model.to(torch.float32).to(device)
@@ -141,7 +168,7 @@ class Networks:
             if regressed:
                 prediction = self._placed(usable[rows], seen, regressed)
                 said[HANDNET] = _among(hands, index[rows], prediction)
-            for name, network in self._autoencoders.items():
+            for name, network in self._posing.items():
                 if seen:
                     said[name] = _among(hands, index[rows], network(seen.crops, usable[rows]))
             for row, mask in found.items():

@@ -18,6 +18,7 @@ import doc_models
 import doc_realistic_hands
 import doc_regularisers
 import doc_render_and_compare
+import doc_wsim
 from doc_table import table
 from pydantic.fields import FieldInfo
 
@@ -302,6 +303,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **doc_realistic_hands.BLOCKS,
     **doc_regularisers.BLOCKS,
     **doc_render_and_compare.BLOCKS,
+    **doc_wsim.BLOCKS,
     **{f"sentences-{name}": partial(sentences, topics) for name, topics in SENTENCE_TOPICS.items()},
 }
 """Name in the markers -> what writes the text between them."""

@@ -52,6 +52,8 @@ class FoundImages(AnnotatedImages):
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages.annotation`; without a folder of found hands it looks for them.
 
+        A picture is another one where its file has another length: times change with every copy.
+
         Raises:
             InputError: the picture could not be read, has changed since, or nobody has looked at
                 it (`find`).

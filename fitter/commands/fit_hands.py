@@ -152,6 +152,8 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
         value = getattr(options, flag.removeprefix("--").replace("-", "_"))
         if value is not None:
             flags[name] = Flag(f"{flag} {value}", value)
+    if options.alone:
+        flags["interaction.enabled"] = Flag("--alone", False)
     if options.model is not None:
         flags |= model_flags(f"--model {options.model}", options.model)
     return flags

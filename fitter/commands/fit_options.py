@@ -143,6 +143,12 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         "keypoints, where networks say, or from the better of the two",
     )
     fit.add_argument(
+        "--alone",
+        action="store_true",
+        help="fit every hand by itself; without it hands of an image that touch are fitted "
+        "together, so that they do not go through each other",
+    )
+    fit.add_argument(
         "--max-hands",
         type=whole_number_or_auto,
         metavar="N",

@@ -130,8 +130,8 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=path,
         metavar="YAML|NAME",
-        help="configuration file, or the name of a preset: default, detailed, textured, "
-        "realistic_hands, s2hand, nimble_render_compare",
+        help="configuration file, or the name of a preset: default, detailed, interaction, "
+        "textured, realistic_hands, s2hand, nimble_render_compare",
     )
     parser.add_argument(
         "--set",

@@ -32,6 +32,8 @@ class Need(StrEnum):
     """Which texels of the texture lie side by side on the surface."""
     PARTS = "parts of the hand"
     """Which vertices and faces move with which bone."""
+    OBJECTS = "known objects"
+    """Where things are that the hand may touch; silent for a hand in whose image none is known."""
     CAMERA = "camera"
     """How far from the camera the hand is."""
 
@@ -98,6 +100,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "edge_length": _of(Need.NEIGHBOURS),
     "edge_length_change": _of(Need.NEIGHBOURS),
     "self_penetration": _of(Need.PARTS, least_squares=True),
+    "object_penetration": _of(Need.OBJECTS, least_squares=True),
+    "object_attraction": _of(Need.OBJECTS, least_squares=True),
     # Levenberg-Marquardt adds these up in this order.
     "limits": _of(least_squares=True),
     "pose_prior": _of(least_squares=True),

@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from fitter.config.detection import DetectorConfig
 from fitter.config.energies import EnergyName
 from fitter.config.files import ConfigKind, Flag, find_preset, load_kind
+from fitter.config.interaction import InteractionConfig
 from fitter.config.networks import (
     NetworkOffer,
     NetworkOptions,
@@ -296,6 +297,7 @@ class Config(Section):
     init: InitConfig = Field(default_factory=InitConfig)
     fit: FitConfig = Field(default_factory=FitConfig)
     refine: RefineConfig = Field(default_factory=RefineConfig)
+    interaction: InteractionConfig = Field(default_factory=InteractionConfig)
     people: PeopleConfig = Field(default_factory=PeopleConfig)
     run: RunConfig = Field(default_factory=RunConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)

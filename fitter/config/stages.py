@@ -94,6 +94,11 @@ class StageConfig(Section):
         description="how what several views of one hand show reduces over them; the other energies "
         "count once a hand",
     )
+    contact_reach: float = Field(
+        default=0.01,
+        gt=0,
+        description="metres from a known object within which object_attraction pulls",
+    )
     photometric_scale: float = Field(
         default=16.0,
         gt=0,
@@ -109,6 +114,11 @@ class StageConfig(Section):
     def rate(self, group: Free) -> float:
         """Step size of a free group for adam and sgd."""
         return (self.learning_rate or 1.0) * self.rates.get(group, 1.0)
+
+    @property
+    def touching(self) -> bool:
+        """Whether an energy looks at known objects."""
+        return any(Need.OBJECTS in DECLARATIONS[name].needs for name in self._weighted)
 
     @property
     def masked(self) -> list[str]:
@@ -171,6 +181,11 @@ class RefineConfig(Section):
     snap_masks: bool = Field(
         default=True, description="move the border of a given mask onto the image's edges"
     )
+    spare_hidden: bool = Field(
+        default=False,
+        description="pixels of unknown things in front of a hand, found by what they hide of the "
+        "fitted mesh, count as nobody's and not as background",
+    )
     max_pull: float = Field(
         0.04,
         gt=0,
@@ -203,6 +218,11 @@ class RefineConfig(Section):
     )
 
     @property
+    def uses_objects(self) -> bool:
+        """Whether any stage looks at known objects."""
+        return any(stage.touching for stage in self.stages.values())
+
+    @property
     def uses_masks(self) -> bool:
         """Whether any stage compares with a mask."""
         return any(stage.masked for stage in self.stages.values())
@@ -218,7 +238,7 @@ class RefineConfig(Section):
         return self
 
 
-def _contour(band: float) -> StageConfig:
+def _contour(band: float, penetration: float, reach: float) -> StageConfig:
     return StageConfig(
         solver="lm",
         iterations=15,
@@ -232,16 +252,20 @@ def _contour(band: float) -> StageConfig:
             "pose_prior": 0.13,
             "shape_prior": 0.2,
             "size_prior": 0.2,
+            "object_penetration": penetration,
+            "object_attraction": 3e4,
         },
+        contact_reach=reach,
         band=band,
         tolerance=1e-3,
     )
 
 
 DEFAULT_STAGES: dict[str, StageConfig] = {
-    # A wide band sees the mask's outline from afar, a narrow one follows it.
-    "coarse": _contour(6.0),
-    "middle": _contour(3.0),
-    "contour": _contour(1.5),
+    # A wide band sees the mask's outline from afar, a narrow one follows it. A known object draws a
+    # hand from afar, too, then what is right before it.
+    "coarse": _contour(6.0, 1e6, 0.06),
+    "middle": _contour(3.0, 1e6, 0.06),
+    "contour": _contour(1.5, 1e7, 0.005),
 }
 """What `default.yaml` holds."""

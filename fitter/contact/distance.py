@@ -24,8 +24,8 @@ def signed_distance(points: Tensor, surface: Surface) -> SignedDistance:
     times minus the barycentrics. On the surface they are those of the triangle's plane; on a
     triangle of no area they are 0. There are no second derivatives.
 
-    A mesh costs `benchmarks/penetration.py`'s milliseconds on a CPU, where a batch runs on as many
-    threads as PyTorch is told to use. Elsewhere `signed_distance_reference` does the same work.
+    On a CPU a batch runs on as many threads as PyTorch is told to use; what it costs is in
+    docs/interaction.md. Elsewhere `signed_distance_reference` does the same work.
 
     Args:
         points: (B, P, 3) metres.

@@ -68,7 +68,8 @@ class DistanceGrid:
     def inside_depth(self, points: Tensor) -> Tensor:
         """phi (B, P) of eq. 5 at points (B, P, 3), trilinear; 0 beyond the box.
 
-        Differentiable in the points and in where the meshes are; in the dtype of `points`.
+        NaN of a point or a mesh that is not finite. Differentiable in the points and in where the
+        meshes are; in the dtype of `points`.
         """
         place = (points.double() - self.low[:, None]) / self.cell[:, None] - 0.5
         cells = self.depth.shape[1]
@@ -77,8 +78,9 @@ class DistanceGrid:
         sampled = torch.nn.functional.grid_sample(
             self.depth[:, None], scaled[:, :, None, None], align_corners=True
         )
-        found: Tensor = sampled[:, 0, :, 0, 0].to(points.dtype)
-        return found
+        # Of a place that is not finite the sampler makes 0.
+        known = place.isfinite().all(-1)
+        return torch.where(known, sampled[:, 0, :, 0, 0], torch.nan).to(points.dtype)
 
 
 def _depths(points: Tensor, surface: Surface) -> Tensor:

@@ -21,6 +21,8 @@ _CELLS = 48
 """Of the grid along x and y."""
 _LEAF = 4
 """Faces in a leaf of the tree."""
+_FLAT = 1e-14
+"""Squared area of a triangle of no area, over the fourth power of its longest side."""
 _ON_SURFACE = 1e-10
 """Metres; so near the surface its own normal is the direction to it, which rounding would spoil."""
 
@@ -128,14 +130,41 @@ def fill_inside(
 
 @compile_kernel
 def box_tree(vertices: np.ndarray, faces: np.ndarray) -> tuple:
-    """The order (F,) of the faces in the leaves, and the boxes (2 L, 6), low and high corner, of a
-    full binary tree: children of node n are 2 n and 2 n + 1, leaves are L to 2 L - 1."""
+    """A full binary tree of boxes over faces (F, 3): the order (F,) of the faces in the leaves; of
+    each in that order a corner and the two edges from it (F, 9); the boxes (2 L, 6), low and high
+    corner. Children of node n are 2 n and 2 n + 1, leaves are L to 2 L - 1."""
+    order = _morton_order(vertices, faces)
+    leaves = 1
+    while leaves * _LEAF < len(faces):
+        leaves *= 2
+    boxes = np.empty((2 * leaves, 6))
+    boxes[:, :3], boxes[:, 3:] = np.inf, -np.inf
+    packed = np.empty((len(faces), 9))
+    for place in range(len(faces)):
+        node, face = leaves + place * leaves // len(faces), order[place]
+        for axis in range(3):
+            a = vertices[faces[face, 0], axis]
+            b, c = vertices[faces[face, 1], axis], vertices[faces[face, 2], axis]
+            packed[place, axis], packed[place, 3 + axis] = a, b - a
+            packed[place, 6 + axis] = c - a
+            boxes[node, axis] = min(boxes[node, axis], a, b, c)
+            boxes[node, 3 + axis] = max(boxes[node, 3 + axis], a, b, c)
+    for node in range(leaves - 1, 0, -1):
+        for axis in range(3):
+            boxes[node, axis] = min(boxes[2 * node, axis], boxes[2 * node + 1, axis])
+            boxes[node, 3 + axis] = max(boxes[2 * node, 3 + axis], boxes[2 * node + 1, 3 + axis])
+    return order, packed, boxes
+
+
+@compile_kernel
+def _morton_order(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) faces along a curve that fills space, by the sums of their corners."""
     low = np.empty(3)
-    scale = 0.0
+    widest = 0.0
     for axis in range(3):
         low[axis] = vertices[:, axis].min()
-        scale = max(scale, vertices[:, axis].max() - low[axis])
-    scale = 1023.0 / (3.0 * max(scale, 1e-9))
+        widest = max(widest, vertices[:, axis].max() - low[axis])
+    scale = 1023.0 / (3.0 * max(widest, 1e-9))
     codes = np.empty(len(faces), np.int64)
     for f in range(len(faces)):
         code = 0
@@ -144,37 +173,14 @@ def box_tree(vertices: np.ndarray, faces: np.ndarray) -> tuple:
             for corner in range(3):
                 total += vertices[faces[f, corner], axis] - low[axis]
             code |= _spread(int(total * scale)) << axis
-        codes[f] = code
-    # A face's number behind its code: the order of equal codes is known, too.
-    order = np.argsort(codes * len(faces) + np.arange(len(faces)))
-    leaves = 1
-    while leaves * _LEAF < len(faces):
-        leaves *= 2
-    boxes = np.empty((2 * leaves, 6))
-    boxes[:, :3], boxes[:, 3:] = np.inf, -np.inf
-    for place in range(len(faces)):
-        node = leaves + _leaf_of(place, len(faces), leaves)
-        for corner in range(3):
-            vertex = faces[order[place], corner]
-            for axis in range(3):
-                boxes[node, axis] = min(boxes[node, axis], vertices[vertex, axis])
-                boxes[node, 3 + axis] = max(boxes[node, 3 + axis], vertices[vertex, axis])
-    for node in range(leaves - 1, 0, -1):
-        for axis in range(3):
-            boxes[node, axis] = min(boxes[2 * node, axis], boxes[2 * node + 1, axis])
-            boxes[node, 3 + axis] = max(boxes[2 * node, 3 + axis], boxes[2 * node + 1, 3 + axis])
-    return order, boxes
-
-
-@compile_kernel
-def _leaf_of(place: int, count: int, leaves: int) -> int:
-    """Which leaf holds a place of the order; faces are spread over all leaves evenly."""
-    return place * leaves // count
+        # Behind it the face's number, so that the order of equal codes is known, too.
+        codes[f] = code * len(faces) + f
+    return np.argsort(codes)
 
 
 @compile_kernel
 def _first_place(leaf: int, count: int, leaves: int) -> int:
-    """The first place of a leaf, the inverse of `_leaf_of`."""
+    """The first place of a leaf: places are spread over all leaves evenly."""
     return -((-leaf * count) // leaves)
 
 
@@ -188,40 +194,34 @@ def _spread(number: int) -> int:
 
 
 @compile_kernel
-def _box_distance(point: np.ndarray, boxes: np.ndarray, node: int) -> float:
+def _box_distance(px: float, py: float, pz: float, boxes: np.ndarray, node: int) -> float:
     """Square of the distance to a box."""
-    total = 0.0
-    for axis in range(3):
-        apart = max(boxes[node, axis] - point[axis], point[axis] - boxes[node, 3 + axis])
-        if apart > 0.0:
-            total += apart * apart
-    return total
+    x = max(boxes[node, 0] - px, px - boxes[node, 3], 0.0)
+    y = max(boxes[node, 1] - py, py - boxes[node, 4], 0.0)
+    z = max(boxes[node, 2] - pz, pz - boxes[node, 5], 0.0)
+    return x * x + y * y + z * z
 
 
 @compile_kernel
-def on_triangle(point: np.ndarray, vertices: np.ndarray, face: np.ndarray) -> tuple:
-    """Square of the distance to a triangle and the barycentrics of its nearest point.
+def on_triangle(px: float, py: float, pz: float, packed: np.ndarray, place: int) -> tuple:
+    """Square of the distance to a triangle of a tree, and second and third barycentric of its
+    nearest point.
 
-    Ericson, "Real-time collision detection", 2005, section 5.1.5, by Voronoi regions; a triangle of
-    no area is its longest edge.
+    Ericson, "Real-time collision detection", 2005, section 5.1.5, by Voronoi regions; of a triangle
+    of no area only the edges count.
     """
-    i, j, k = face[0], face[1], face[2]
-    d1, d2, d3, d4, d5, d6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    uu, uv, vv = 0.0, 0.0, 0.0
-    for axis in range(3):
-        a = vertices[i, axis]
-        u, v, w = vertices[j, axis] - a, vertices[k, axis] - a, point[axis] - a
-        d1 += u * w
-        d2 += v * w
-        uu += u * u
-        uv += u * v
-        vv += v * v
+    ux, uy, uz = packed[place, 3], packed[place, 4], packed[place, 5]
+    vx, vy, vz = packed[place, 6], packed[place, 7], packed[place, 8]
+    wx, wy, wz = px - packed[place, 0], py - packed[place, 1], pz - packed[place, 2]
+    uu, uv = ux * ux + uy * uy + uz * uz, ux * vx + uy * vy + uz * vz
+    vv = vx * vx + vy * vy + vz * vz
+    d1, d2 = ux * wx + uy * wy + uz * wz, vx * wx + vy * wy + vz * wz
     d3, d4, d5, d6 = d1 - uu, d2 - uv, d1 - uv, d2 - vv
     va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
-    total = va + vb + vc  # the square of twice the area
+    area = uu * vv - uv * uv  # the square of twice it
     second, third = 0.0, 0.0
-    if not total > 1e-14 * max(uu, vv) * max(uu, vv):
-        second, third = _on_edges(point, vertices, face)
+    if not area > _FLAT * max(uu, vv) * max(uu, vv):
+        second, third = _on_edges(d1, d2, uu, uv, vv)
     elif d1 <= 0.0 and d2 <= 0.0:
         pass
     elif d3 >= 0.0 and d4 <= d3:
@@ -236,88 +236,77 @@ def on_triangle(point: np.ndarray, vertices: np.ndarray, face: np.ndarray) -> tu
         third = (d4 - d3) / ((d4 - d3) + (d5 - d6))
         second = 1.0 - third
     else:
-        second, third = vb / total, vc / total
-    squared = 0.0
-    for axis in range(3):
-        apart = point[axis] - (
-            (1.0 - second - third) * vertices[i, axis]
-            + second * vertices[j, axis]
-            + third * vertices[k, axis]
-        )
-        squared += apart * apart
-    return squared, second, third
+        second, third = vb / (va + vb + vc), vc / (va + vb + vc)
+    x = wx - second * ux - third * vx
+    y = wy - second * uy - third * vy
+    z = wz - second * uz - third * vz
+    return x * x + y * y + z * z, second, third
 
 
 @compile_kernel
-def _on_edges(point: np.ndarray, vertices: np.ndarray, face: np.ndarray) -> tuple:
-    """Second and third barycentric of the nearest point of a triangle's three edges."""
+def _on_edges(d1: float, d2: float, uu: float, uv: float, vv: float) -> tuple:
+    """Second and third barycentric of the nearest point on the edges u, v and v - u from a corner,
+    by the products of these with each other and with the point, d1 and d2."""
+    along_u = min(1.0, max(0.0, d1 / uu)) if uu > 0.0 else 0.0
+    along_v = min(1.0, max(0.0, d2 / vv)) if vv > 0.0 else 0.0
+    across = uu - 2.0 * uv + vv
+    along = min(1.0, max(0.0, (d2 - d1 + uu - uv) / across)) if across > 0.0 else 0.0
     least, second, third = np.inf, 0.0, 0.0
-    for corner in range(3):
-        first, last = face[corner], face[(corner + 1) % 3]
-        along, length = 0.0, 0.0
-        for axis in range(3):
-            u = vertices[last, axis] - vertices[first, axis]
-            along += u * (point[axis] - vertices[first, axis])
-            length += u * u
-        share = min(1.0, max(0.0, along / length)) if length > 0.0 else 0.0
-        squared = 0.0
-        for axis in range(3):
-            u = vertices[last, axis] - vertices[first, axis]
-            apart = point[axis] - vertices[first, axis] - share * u
-            squared += apart * apart
+    for s, t in ((along_u, 0.0), (0.0, along_v), (1.0 - along, along)):
+        # The square of the distance, less that of the corner.
+        squared = s * (s * uu - 2.0 * d1) + t * (t * vv - 2.0 * d2) + 2.0 * s * t * uv
         if squared < least:
-            least = squared
-            weights = (1.0 - share, share, 0.0)
-            second, third = weights[(1 - corner) % 3], weights[(2 - corner) % 3]
+            least, second, third = squared, s, t
     return second, third
 
 
 @compile_kernel
 def nearest_face(
-    point: np.ndarray,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    tree: tuple,
-    usable: np.ndarray,
-    reach: float,
-    guess: int,
+    point: np.ndarray, tree: tuple, usable: np.ndarray, reach: float, guess: int, stack: tuple
 ) -> tuple:
-    """The nearest face that is `usable` (F,) and no further than `reach`, -1 for none, and its
-    second and third barycentrics; of equally near ones the first.
+    """The nearest face that is `usable` (F,) and no further than `reach`: its place in the tree, -1
+    for none, and its second and third barycentric; of equally near ones the first.
 
-    `guess` is a face that may be near, -1 for none: it spares work and changes nothing.
+    `guess` is the place of a face that may be near, -1 for none: it spares work and changes
+    nothing. `stack` (64,) int64 and float64 is room to work in.
     """
-    order, boxes = tree
+    order, packed, boxes = tree
+    nodes, distances = stack
+    px, py, pz = point[0], point[1], point[2]
     leaves = len(boxes) // 2
-    best, face, second, third = reach * reach, -1, 0.0, 0.0
-    if guess >= 0 and usable[guess]:
-        squared, u, v = on_triangle(point, vertices, faces[guess])
+    best, found, second, third = reach * reach, -1, 0.0, 0.0
+    if guess >= 0 and usable[order[guess]]:
+        squared, u, v = on_triangle(px, py, pz, packed, guess)
         if squared <= best:
-            best, face, second, third = squared, guess, u, v
-    stack = np.empty(64, np.int64)
-    stack[0], depth = 1, 1
+            best, found, second, third = squared, guess, u, v
+    nodes[0], distances[0], depth = 1, 0.0, 1
     while depth > 0:
         depth -= 1
-        node = stack[depth]
-        if _box_distance(point, boxes, node) > best:
+        node = nodes[depth]
+        if distances[depth] > best:
             continue
         if node < leaves:
-            left, right = 2 * node, 2 * node + 1
-            if _box_distance(point, boxes, left) < _box_distance(point, boxes, right):
-                left, right = right, left
-            stack[depth], stack[depth + 1] = left, right
-            depth += 2
+            near, far = 2 * node, 2 * node + 1
+            one = _box_distance(px, py, pz, boxes, near)
+            other = _box_distance(px, py, pz, boxes, far)
+            if other < one:
+                near, far, one, other = far, near, other, one
+            if other <= best:
+                nodes[depth], distances[depth] = far, other
+                depth += 1
+            if one <= best:
+                nodes[depth], distances[depth] = near, one
+                depth += 1
             continue
         leaf = node - leaves
-        end = _first_place(leaf + 1, len(faces), leaves)
-        for place in range(_first_place(leaf, len(faces), leaves), end):
-            f = order[place]
-            if not usable[f]:
+        end = _first_place(leaf + 1, len(order), leaves)
+        for place in range(_first_place(leaf, len(order), leaves), end):
+            if not usable[order[place]]:
                 continue
-            squared, u, v = on_triangle(point, vertices, faces[f])
-            if squared < best or (squared == best and (face < 0 or f < face)):
-                best, face, second, third = squared, f, u, v
-    return face, second, third
+            squared, u, v = on_triangle(px, py, pz, packed, place)
+            if squared < best or (squared == best and (found < 0 or order[place] < order[found])):
+                best, found, second, third = squared, place, u, v
+    return found, second, third
 
 
 @compile_kernel
@@ -367,14 +356,15 @@ def fill_nearest(
     if reach == 0.0 and not inside.any():
         return
     tree, usable = box_tree(vertices, faces), np.ones(len(faces), np.bool_)
-    guess = -1
+    stack, guess = (np.empty(64, np.int64), np.empty(64)), -1
     for p in range(len(points)):
         limit = np.inf if inside[p] else reach
         if limit == 0.0:
             continue
-        f, second, third = nearest_face(points[p], vertices, faces, tree, usable, limit, guess)
-        if f < 0:
+        place, second, third = nearest_face(points[p], tree, usable, limit, guess, stack)
+        if place < 0:
             continue
-        guess = face[p] = f
+        guess, f = place, tree[0][place]
+        face[p] = f
         weights[p, 0], weights[p, 1], weights[p, 2] = 1.0 - second - third, second, third
         direction_to(points[p], vertices, faces[f], weights[p], inside[p], normal[p])

@@ -14,12 +14,16 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from fitter.contact.records import Surface
+from fitter.contact.reference import nearest_on
 from fitter.contact.self_found import find_in_itself
 from fitter.contact.topology import check_closed, cone, directed_edges, open_edges
 
 _APART = 0.015
 """Metres along the skin between a vertex and what it is looked for in: nearer, as in the web
 between two fingers, skin meets skin in every pose. Not published."""
+_CLEAR = 0.005
+"""Metres from a vertex to a lid of what it is looked for in: nearer, it may be on the wrong side of
+that lid, which is no skin, in a hand of another shape. Not published."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,9 @@ class HandParts:
     def of(cls, faces: Tensor, rest: Tensor, weights: Tensor, parents: Sequence[int]) -> Self:
         """Take a hand model apart.
 
-        Vertices that are near what they would be looked for in along the skin of the hand at rest
-        are not looked for, nor are those that are inside it at rest: a hand at rest has no contact
-        with itself.
+        Vertices that are near what they would be looked for in along the skin of the hand at rest,
+        or near its lids, are not looked for, nor are those that are inside it at rest: a hand at
+        rest has no contact with itself.
 
         Args:
             faces: (F, 3) of the closed mesh.
@@ -71,6 +75,7 @@ class HandParts:
         )
         positions = rest.detach().double().cpu().numpy()
         near = _near(triangles, positions, bone, apart[:, of_face])
+        near |= _near_lids(lids, positions, bone)
         flat = np.array([face for lid in lids for face in lid], np.int64).reshape(-1, 3)
         arrays = (flat, np.where(near, -1, bone), counted)
         parts = cls(*(torch.from_numpy(array).to(faces.device) for array in arrays))
@@ -109,4 +114,18 @@ def _near(faces: np.ndarray, rest: np.ndarray, bone: np.ndarray, counted: np.nda
         if len(start):
             away = dijkstra(graph, directed=False, indices=start, min_only=True, limit=_APART)
             near |= (bone == b) & np.isfinite(away)
+    return near
+
+
+def _near_lids(
+    lids: list[list[tuple[int, int, int]]], rest: np.ndarray, bone: np.ndarray
+) -> np.ndarray:
+    """(V,) bool, vertices nearer than `_CLEAR` to the lids of what they are looked for in."""
+    points = torch.from_numpy(rest)
+    near = np.zeros(len(rest), bool)
+    for b, lid in enumerate(lids):
+        rows = np.flatnonzero(bone == b)
+        if lid and len(rows):
+            squared = nearest_on(points[rows], points[torch.tensor(lid)])[2]
+            near[rows] = squared.numpy() < _CLEAR**2
     return near

@@ -48,15 +48,16 @@ def fill_self(
     if not inside.any():
         return
     tree, guess = box_tree(vertices, faces[:skin]), -1
+    stack = (np.empty(64, np.int64), np.empty(64))
     for v in range(len(vertices)):
         if not inside[v]:
             continue
-        usable = counted[bone[v]]
-        f, second, third = nearest_face(
-            vertices[v], vertices, faces[:skin], tree, usable, np.inf, guess
+        place, second, third = nearest_face(
+            vertices[v], tree, counted[bone[v]], np.inf, guess, stack
         )
-        if f < 0:
+        if place < 0:
             continue
-        guess = face[v] = f
+        guess, f = place, tree[0][place]
+        face[v] = f
         weights[v, 0], weights[v, 1], weights[v, 2] = 1.0 - second - third, second, third
         direction_to(vertices[v], vertices, faces[f], weights[v], True, normal[v])

@@ -15,6 +15,7 @@ from fitter.config.options import FitConfig
 from fitter.config.stages import StageConfig
 from fitter.contact import HandParts
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.known_objects import KnownObjects
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_applied
 from fitter.energies.surface import SurfaceGraph
@@ -72,10 +73,19 @@ class SurfaceInputs(KeypointInputs):
         surface: vertices in the camera's frame and their derivatives.
         known_parts: closed faces (F, 3) of the hand model and its parts; None where no energy needs
             them.
+        known_objects: of the hands' images; None where there are none, or no energy needs them.
+        contact_reach: metres, see `StageConfig`.
     """
 
     surface: SurfaceJacobian
     known_parts: tuple[Tensor, HandParts] | None
+    known_objects: KnownObjects | None
+    contact_reach: float
+
+    @property
+    def objects(self) -> KnownObjects:
+        """Of the hands' images."""
+        return _given(self.known_objects, "known objects")
 
     @property
     def parts(self) -> tuple[Tensor, HandParts]:
@@ -115,7 +125,7 @@ class SceneInputs:
         fit: the scales of the robust losses.
         stage: the stage's options.
         texel_graph: neighbours in the texture; None where no energy needs them.
-        known_parts: as in `SurfaceInputs`.
+        known_parts, known_objects: as in `SurfaceInputs`.
     """
 
     params: SceneParams
@@ -130,6 +140,7 @@ class SceneInputs:
     stage: StageConfig
     texel_graph: TexelGraph | None = None
     known_parts: tuple[Tensor, HandParts] | None = None
+    known_objects: KnownObjects | None = None
 
     @property
     def hand(self) -> HandParams:
@@ -165,6 +176,17 @@ class SceneInputs:
     def parts(self) -> tuple[Tensor, HandParts]:
         """Closed faces of the hand model, and its parts."""
         return _given(self.known_parts, "parts of the hand")
+
+    @property
+    def objects(self) -> KnownObjects:
+        """Of the hands' images."""
+        found = _given(self.known_objects, "known objects")
+        return found.in_unit(self.stage.length_unit)
+
+    @property
+    def contact_reach(self) -> float:
+        """The stage's."""
+        return self.stage.contact_reach / self.stage.length_unit
 
     @property
     def camera_scale(self) -> Tensor:

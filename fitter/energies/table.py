@@ -13,6 +13,7 @@ from fitter.energies import (  # noqa: F401, each declares its energies when it 
     contour,
     keypoints,
     keypoints_2d,
+    known_objects,
     photometric,
     priors,
     regularisers,

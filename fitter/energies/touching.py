@@ -57,9 +57,9 @@ def gap_quadratic(
         loss: of a gap.
 
     Returns:
-        Value (B,), gradient (B, D) and Hessian (B, D, D) by the tangent vectors of
-        `fitter.hand_models.tangent`, those of the first and then those of the second. NaN for a
-        broken pair.
+        float64, whatever the hands are: value (B,), gradient (B, D) and Hessian (B, D, D) by the
+        tangent vectors of `fitter.hand_models.tangent`, those of the first and then those of the
+        second. NaN for a broken pair.
     """
     value, weight = loss(near.gap)
     table = _padded(near)
@@ -71,7 +71,7 @@ def gap_quadratic(
         pull = -near.barycentrics[..., None] * normal
         rows = _rows(second, near.corners, pull, table)
         blocks = [blocks[0] + rows] if second is first else [*blocks, rows]
-    rows = torch.cat(blocks, -1)
+    rows = torch.cat(blocks, -1).double()
     share = 1 / near.vertices_count
     weighted = (2 * share * table.filled(weight))[..., None] * rows
     gradient = (weighted.mT @ table.filled(near.gap)[..., None])[..., 0]

@@ -58,8 +58,8 @@ class SurfaceJacobian(NamedTuple):
         """Of the tangent vector."""
         return TangentLayout(self.shifts.shape[-1] - 1, self.bones.shape[1] - 1)
 
-    def select(self, hands: slice) -> SurfaceJacobian:
-        """The same of some of the hands."""
+    def select(self, hands: slice | Tensor) -> SurfaceJacobian:
+        """The same of some of the hands; places (n,) may repeat."""
         fields = {name: getattr(self, name) for name in self._fields if name != "model"}
         kept: dict[str, Any] = {k: None if v is None else v[hands] for k, v in fields.items()}
         return self._replace(**kept)

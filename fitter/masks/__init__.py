@@ -41,9 +41,11 @@ if TYPE_CHECKING:
         grabcut_mask,
         network_mask,
     )
+    from fitter.masks.hiding import HidingSettings, without_hidden
 
 __all__ = [
     "HandMask",
+    "HidingSettings",
     "MaskSettings",
     "agreement",
     "given_mask",
@@ -51,12 +53,14 @@ __all__ = [
     "inside_image",
     "network_mask",
     "resample_mask",
+    "without_hidden",
 ]
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "HandMask": "fitter.masks.hand_mask",
+        "HidingSettings": "fitter.masks.hiding",
         "MaskSettings": "fitter.masks.hand_mask",
         "agreement": "fitter.masks.hand_mask",
         "given_mask": "fitter.masks.hand_mask",
@@ -64,5 +68,6 @@ __getattr__, __dir__ = lazy_face(
         "inside_image": "fitter.masks.geometry",
         "network_mask": "fitter.masks.hand_mask",
         "resample_mask": "fitter.masks.geometry",
+        "without_hidden": "fitter.masks.hiding",
     },
 )

@@ -1,8 +1,8 @@
 """Things in front of a hand: pixels that are nobody's, and not background.
 
-A mask shows the part of a hand that is seen. Where a held thing hides the rest, the mask's border is
-no outline of the hand, and a mesh that is compared with it shrinks away from the thing. Nobody says
-where things are; they are found by what they hide: inside the mesh that was fitted to the
+A mask shows the part of a hand that is seen. Where a held thing hides the rest, the mask's border
+is no outline of the hand, and a mesh that is compared with it shrinks away from the thing. Nobody
+says where things are; they are found by what they hide: inside the mesh that was fitted to the
 keypoints, in one piece with a place deep inside it, no hand in the mask, and of another colour than
 the hand.
 """
@@ -32,9 +32,9 @@ class HidingSettings:
         least: pixels of the hand without which its colours are not known.
     """
 
-    depth: float = 0.10
+    depth: float = 0.14
     reach: float = 0.06
-    unlike: float = 2.5
+    unlike: float = 4.0
     spread: float = 4.0
     least: int = 64
 

@@ -8,6 +8,11 @@ probability that it is a hand with an error below t, ``sigmoid(h) sigmoid((log t
 
 h, m and log s come from small networks of the features, whose mean is taken. A feature that is
 unknown has the value of the mean hand, and the network is told so.
+
+Features are clipped to what hands of the training had, but a hand may miss its keypoints by more
+than any of them did. From there on its error is taken to grow in proportion to the residual. Hands
+that nothing was fitted to are none of the training's, and m and s are those of
+`fitter.quality.unfitted`. So in both the probability falls as the residual grows. # not published
 """
 
 from __future__ import annotations
@@ -22,9 +27,13 @@ import numpy as np
 from scipy.special import expit
 
 from fitter.quality.features import FEATURES
+from fitter.quality.unfitted import UNFITTED_ERROR
 
 GOOD_MM = 10.0
 """`score` is the probability of an error below this."""
+
+_ITERATIONS, _RESIDUAL = FEATURES.index("iterations"), FEATURES.index("residual")
+_RESIDUALS = [_RESIDUAL, FEATURES.index("largest_residual")]
 
 WEIGHTS = "assets/quality.safetensors"
 
@@ -81,15 +90,40 @@ class QualityModel:
         Args:
             features: (B, F) by `FEATURES`; NaN for what is unknown.
         """
+        said = self._said(features)
+        beyond = np.fmax(features[:, _RESIDUAL] / self.high[_RESIDUAL], 1.0)
+        said[:, 0] += np.log(beyond)
+        z = (np.log(GOOD_MM) - said[:, 0]) / np.exp(said[:, 1])
+        slope, shift = self.calibration
+        probability = expit(slope * logit(expit(z) * expit(said[:, 2])) + shift)
+        fitted = Quality(np.exp(said[:, 0]), probability, expit(said[:, 2]))
+        unfitted = features[:, _ITERATIONS] == 0
+        return self._unfitted(features, unfitted, fitted) if unfitted.any() else fitted
+
+    def _said(self, features: np.ndarray) -> np.ndarray:
+        """(B, 3) m, log s and h of features (B, F)."""
         inputs = self.inputs(features)
         # Row by row the same, however many rows there are: no matrix product over the batch.
         hidden = np.einsum("bf,efh->beh", inputs, self.hidden) + self.hidden_bias
         said = np.einsum("beh,eho->beo", np.tanh(hidden), self.output) + self.output_bias
         said = (said + np.einsum("bf,efo->beo", inputs, self.skip)).mean(1)
-        z = (np.log(GOOD_MM) - said[:, 0]) / np.exp(said[:, 1])
-        slope, shift = self.calibration
-        probability = expit(slope * logit(expit(z) * expit(said[:, 2])) + shift)
-        return Quality(np.exp(said[:, 0]), probability, expit(said[:, 2]))
+        return np.asarray(said)
+
+    def _unfitted(self, features: np.ndarray, chosen: np.ndarray, fitted: Quality) -> Quality:
+        """What is expected of hands, where `chosen` (B,) of them were not fitted.
+
+        Whether it is a hand is asked with the residuals of the mean hand: those of hands that were
+        fitted, from which this was learned, are others.
+        """
+        rows = features[chosen]
+        error = UNFITTED_ERROR.error_mm(rows[:, _RESIDUAL])
+        rows[:, _RESIDUALS] = self.mean[_RESIDUALS]
+        presence = expit(self._said(rows)[:, 2])
+        good = expit((np.log(GOOD_MM) - np.log(error)) / UNFITTED_ERROR.spread)
+        said = Quality(error, presence * good, presence)
+        for name, values in vars(fitted).items():
+            values[chosen] = getattr(said, name)
+        return fitted
 
     def calibrated_as(self, other: QualityModel) -> QualityModel:
         """Another model with this one's calibration."""

@@ -71,19 +71,26 @@ VIEWED_ERROR = ViewedError(constant=2.283, alone=0.558, noise=0.416, views=-0.69
 
 
 def judged_together(
-    judged: Judgement, hand: np.ndarray, weights: np.ndarray, noise: np.ndarray
+    judged: Judgement,
+    hand: np.ndarray,
+    weights: np.ndarray,
+    noise: np.ndarray,
+    fitted: np.ndarray,
 ) -> Judgement:
     """What is thought of B hands, of what is thought of them in N views.
 
     Views count that weigh more than half of one in full, or all where none does. A keypoint is seen
     where one of them sees it, and a hand is one as the view thinks that is surest of it. A hand of
-    one view is thought of as that view thinks.
+    one view is thought of as that view thinks, and one that was fitted to none of them as the view
+    thinks that thinks worst of it: how well keypoints agree tells nothing of a hand that does not
+    follow them.
 
     Args:
         judged: of N rows, a hand in a view each.
         hand: (N,) number of the hand, each of them at least once.
         weights: (N,) of the rows.
         noise: (B,) of the hands' keypoints, NaN where views do not tell.
+        fitted: (B,) bool, to the keypoints.
     """
     count = len(noise)
     counted = (weights > 0.5) | (np.bincount(hand, weights > 0.5, count)[hand] == 0)
@@ -92,11 +99,13 @@ def judged_together(
     for number in range(count):
         own = (hand == number) & counted
         visibility[number] = judged.visibility[own].max(0)
-        error[number] = judged.error_mm[own].min()
-        probability[number] = judged.probability[own].max()
+        best = fitted[number]
+        error[number] = judged.error_mm[own].min() if best else judged.error_mm[own].max()
+        good = judged.probability[own]
+        probability[number] = good.max() if best else good.min()
         presence[number] = judged.presence[own].max()
     views = np.bincount(hand, counted, count)
-    several = (views > 1) & np.isfinite(noise)
+    several = (views > 1) & np.isfinite(noise) & fitted
     together = VIEWED_ERROR.error_mm(error[several], noise[several], views[several])
     error[several] = together
     probability[several] = presence[several] * VIEWED_ERROR.good(together)

@@ -12,6 +12,7 @@ from fitter.config.options import FitConfig
 from fitter.config.stages import StageConfig
 from fitter.energies.inputs import SceneInputs
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.known_objects import KnownObjects
 from fitter.energies.priors import PoseSpace
 from fitter.energies.scene import SceneParams, SceneView
 from fitter.energies.weighted import values, weighted_value
@@ -45,6 +46,8 @@ class StageTask:
             hands in one camera each, whose frame is the camera's.
         looks: what the B hands begin with, see `fitter.refinement.looks.taken_looks`; None for mean
             skin in white light everywhere.
+        objects: what the B hands may touch; None where nothing is known of that, as of hands that
+            several cameras see.
     """
 
     model: SceneModel
@@ -54,6 +57,7 @@ class StageTask:
     rest_offsets: Tensor | None = None
     views: ViewedScenes | None = None
     looks: Looks | None = None
+    objects: KnownObjects | None = None
 
     @property
     def known(self) -> KnownShape:
@@ -70,7 +74,18 @@ class StageTask:
             rest_offsets=None if self.rest_offsets is None else self.rest_offsets[index],
             views=views,
             looks=None if self.looks is None else self.looks[index],
+            objects=None if self.objects is None else self.objects[index],
         )
+
+    def energies_of(self, stage: StageConfig) -> dict[str, float]:
+        """The weights of a stage's energies, without those of objects where none are known."""
+        if self.objects is not None:
+            return dict(stage.energies)
+        return {
+            name: weight
+            for name, weight in stage.energies.items()
+            if Need.OBJECTS not in DECLARATIONS[name].needs
+        }
 
     def start(self, hands: HandParams) -> SceneParams:
         """Scenes of B hands as the keypoints left them."""
@@ -136,6 +151,7 @@ class Objective:
     @classmethod
     def of(cls, task: StageTask, stage: StageConfig, start: SceneParams) -> Objective:
         """The objective of a stage that begins at `start`."""
+        stage = stage.model_copy(update={"energies": task.energies_of(stage)})
         names = [name for name, weight in stage.energies.items() if weight != 0]
         needs = frozenset().union(*(DECLARATIONS[name].needs for name in names))
         space = task.model.fit.pose_space.to(start.transl)
@@ -190,6 +206,7 @@ class Objective:
             stage=self.stage,
             texel_graph=model.texels if Need.TEXELS in self.needs else None,
             known_parts=model.parts if Need.PARTS in self.needs else None,
+            known_objects=self.task.objects if Need.OBJECTS in self.needs else None,
         )
 
     def terms(self, params: SceneParams) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from fitter.camera import project
 from fitter.config.energies import DECLARATIONS, Need
 from fitter.config.options import FitConfig
-from fitter.config.stages import RefineConfig
+from fitter.config.stages import RefineConfig, StageConfig
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.known_objects import KnownObjects
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Looks
 from fitter.fitting.keypoint_fit import KeypointProblem
@@ -27,6 +28,7 @@ from fitter.hand_models.appearance import uniform_appearance
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
+from fitter.masks.hiding import without_hidden
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
 from fitter.refinement.looks import rig_looks, taken_looks
@@ -95,6 +97,11 @@ class Refiner:
         return frozenset(group for stage in self.config.stages.values() for group in stage.free)
 
     @property
+    def least_squares(self) -> list[StageConfig]:
+        """The stages that are solved by least squares, in order."""
+        return [stage for stage in self.config.stages.values() if stage.solver == "lm"]
+
+    @property
     def shows_skin(self) -> bool:
         """Whether any stage compares colours, or frees those of the model."""
         energies = [e for stage in self.config.stages.values() for e in stage.energies.items()]
@@ -114,6 +121,7 @@ class Refiner:
         rest_offsets: Tensor | None = None,
         views: ViewedScenes | None = None,
         looks: Looks | None = None,
+        objects: KnownObjects | None = None,
     ) -> Refined:
         """Refine B hands, seen in N rows: one each, or those of `views`.
 
@@ -127,6 +135,7 @@ class Refiner:
             rest_offsets: (B, V, 3) see `StageTask`.
             views: which cameras see which hands; None for one each.
             looks: what networks say of the rows; None for nothing.
+            objects: what each of the B hands may touch; None for nothing.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
@@ -135,7 +144,7 @@ class Refiner:
         view = self._view(crops, masks, focal_unknown)
         targets = KeypointTargets.of(observed, known)
         begun = self._begun(looks, views)
-        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun)
+        task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun, objects)
         result = run_stages(task, hands, self.config.stages)
         pulled = self._pulled_off(task, hands, result.params)
         if len(pulled):
@@ -152,7 +161,7 @@ class Refiner:
             iterations=result.iterations,
             status=result.status,
             masks=masks,
-            mask_iou=self._mask_iou(task.seen(result.params), view),
+            mask_iou=self.mask_iou(task.seen(result.params), view),
             task=task,
             texture=self._texture(result.params),
         )
@@ -185,7 +194,7 @@ class Refiner:
         task = refined.task.select(index).of_unknown_shape()
         params = refined.params[index]
         hands = params.hand.to(torch.float64)
-        squares = [stage for stage in self.config.stages.values() if stage.solver == "lm"]
+        squares = self.least_squares
         problem: LeastSquaresProblem[HandParams] = KeypointProblem(
             self.model.fit, task.targets, shapeless(self.fit)
         )
@@ -201,12 +210,12 @@ class Refiner:
         """(n,) rows with a mask that moved away from their keypoints by more than `max_pull`."""
         view = task.view
         with torch.inference_mode():
-            before = self._keypoint_error(view, task.seen(self.model.start(start)))
-            rise = self._keypoint_error(view, task.seen(after)) - before
+            before = self.keypoint_error(view, task.seen(self.model.start(start)))
+            rise = self.keypoint_error(view, task.seen(after)) - before
             has_mask = view.mask_weight.flatten(1).any(1)
             return (has_mask & (rise > self.config.max_pull)).nonzero().flatten().clone()
 
-    def _keypoint_error(self, view: SceneView, params: SceneParams) -> Tensor:
+    def keypoint_error(self, view: SceneView, params: SceneParams) -> Tensor:
         """(N,) root mean square distance of projected and detected keypoints, weighted by
         confidence, over the longer side of the box around the detected ones."""
         drawing = draw(self.model, params, view, None, shaded=False)
@@ -230,6 +239,14 @@ class Refiner:
         return rasterize(screen, self.model.topology, (side, side)).mask
 
     def _mask(
+        self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
+    ) -> HandMask | None:
+        found = self._found_mask(crop, predicted, silhouette)
+        if found is None or not self.config.spare_hidden:
+            return found
+        return without_hidden(found, crop, silhouette)
+
+    def _found_mask(
         self, crop: HandCrop, predicted: np.ndarray | None, silhouette: np.ndarray
     ) -> HandMask | None:
         if crop.given is not None:
@@ -267,7 +284,8 @@ class Refiner:
         with torch.no_grad():
             return self.model.maps(params).diffuse
 
-    def _mask_iou(self, params: SceneParams, view: SceneView) -> Tensor:
+    def mask_iou(self, params: SceneParams, view: SceneView) -> Tensor:
+        """(N,) of the silhouettes and the masks where these are trusted, NaN without one."""
         with torch.inference_mode():
             vertices = self.model.hand(params.hand).vertices + params.offsets
             drawn = self._drawn(vertices, focal_applied(view.intrinsics, params.log_focal))

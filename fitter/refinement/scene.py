@@ -90,7 +90,12 @@ class SceneModel:
     @cached_property
     def parts(self) -> tuple[Tensor, HandParts]:
         """Closed faces of the mesh, and which of its parts may not be in each other."""
-        return closed(self.hand.faces, len(self.hand.v_template)), hand_parts(self.hand)
+        return self.closed_faces, hand_parts(self.hand)
+
+    @cached_property
+    def closed_faces(self) -> Tensor:
+        """(F, 3) int64 of the mesh, closed at the wrist."""
+        return closed(self.hand.faces, len(self.hand.v_template))
 
     @cached_property
     def texture_faces(self) -> TexturedFaces:

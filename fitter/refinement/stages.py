@@ -130,6 +130,7 @@ class LeastSquaresObjective:
         view = replace(task.view, intrinsics=focal_applied(task.view.intrinsics, start.log_focal))
         # Of hands in several views it is what each row says, by itself.
         alone = replace(task, view=view, targets=targets, views=None, rest_offsets=None)
+        stage = stage.model_copy(update={"energies": task.energies_of(stage)})
         return cls(alone, stage, start.offsets)
 
     def linearize(self, params: HandParams) -> Linearization:
@@ -140,8 +141,8 @@ class LeastSquaresObjective:
         space, size = model.pose_space, model.size
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.task.fit)
         weights = self.stage.energies
-        outlined = any(Need.SILHOUETTE in DECLARATIONS[n].needs for n, w in weights.items() if w)
-        if outlined or _has_parts(self.stage):
+        outlined = _needs(self.stage, Need.SILHOUETTE)
+        if outlined or _needs(self.stage, Need.PARTS) or _needs(self.stage, Need.OBJECTS):
             inputs = self._with_surface(inputs)
             inputs = self._with_outline(inputs) if outlined else inputs
         cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
@@ -153,8 +154,13 @@ class LeastSquaresObjective:
         surface = model.kinematics(inputs.hand.to(self.task.view.image.dtype))
         # In the camera's frame, so that no derivative changes.
         surface = surface._replace(vertices=surface.vertices + self.offsets)
-        known_parts = model.parts if _has_parts(self.stage) else None
-        return SurfaceInputs(**vars(inputs), surface=surface, known_parts=known_parts)
+        return SurfaceInputs(
+            **vars(inputs),
+            surface=surface,
+            known_parts=model.parts if _needs(self.stage, Need.PARTS) else None,
+            known_objects=self.task.objects if _needs(self.stage, Need.OBJECTS) else None,
+            contact_reach=self.stage.contact_reach,
+        )
 
     def _with_outline(self, inputs: SurfaceInputs) -> OutlineInputs:
         model, view, band = self.task.model, self.task.view, self.stage.band
@@ -179,7 +185,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     if stage.iterations == 0:
         raise ValueError("the solver lm needs at least one iteration")
     _ = task.model.kinematics, task.model.topology.edges, task.model.fit.kinematics
-    if _has_parts(stage):
+    if _needs(stage, Need.PARTS):
         _ = task.model.parts
     size = task.model.fit.size
     options = LevenbergMarquardt(
@@ -210,14 +216,14 @@ def _least_squares_problem(
         task = replace(task, view=replace(task.view, mask_weight=weight))
     seen = LeastSquaresObjective.of(task, of_views, task.seen(params))
     own = None
-    if _has_parts(stage):
+    if _needs(stage, Need.PARTS):
         own = _InThemselves(task.model, stage.energies["self_penetration"], params.offsets)
     return JointProblem(task.model.fit, rows, seen, stage.energies, task.known, own)
 
 
-def _has_parts(stage: StageConfig) -> bool:
-    """Whether an energy of a stage looks at the parts of hands."""
-    return any(Need.PARTS in DECLARATIONS[n].needs for n, w in stage.energies.items() if w != 0)
+def _needs(stage: StageConfig, need: Need) -> bool:
+    """Whether an energy of a stage looks at something."""
+    return any(need in DECLARATIONS[name].needs for name, w in stage.energies.items() if w != 0)
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,11 @@ def _given(request: RunRequest, config: Config, source: ImageSource) -> Sources:
 
 
 def _check_masks(config: Config, given: RunSources) -> None:
-    """Refuse masks that no stage uses, and stages that lack them."""
+    """Refuse masks and objects that no stage uses, and stages that lack masks."""
     stages = config.refine.stages
+    if given.has_objects and not config.refine.uses_objects:
+        option = "--use objects" if given.objects is None else "--objects"
+        raise InputError("run.objects_unused", file=option, found=", ".join(stages) or "none")
     if given.has_masks and not config.refine.uses_masks:
         found = ", ".join(stages) + " that compare with none" if stages else "refine.stages empty"
         option = "--masks" if given.masks is not None else "--use masks"

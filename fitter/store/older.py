@@ -32,9 +32,14 @@ ADDED_VARIABLES = frozenset(
         "hand_size",
         "hand_size_source",
         "hands_beyond",
+        "interaction_status",
         "keypoint_visibility",
+        "penetration_depth",
         "predicted_error_mm",
+        "relative_place",
+        "relative_place_std",
         "texture",
+        "touch_group",
     }
 )
 """Variables that stores of versions before `FORMAT_VERSION` lack."""

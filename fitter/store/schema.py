@@ -32,11 +32,13 @@ INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 HAND_SIZE_SOURCES = ("none", "fitted", "given")
 MASK_SOURCES = ("none", "given", "grabcut", "rejected", "network")
+INTERACTION_STATUS = ("none", "joint", "alone")
 INITIALISATION_SOURCES = ("none", "keypoints")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
 last table goes on with the networks that are offered, see `with_initialisations`."""
 
 ImageStatus = Literal["ok", "no_hand", "failed"]
+InteractionStatus = Literal["joint", "alone"]
 
 OPTIONAL_DIMENSIONS = (
     "shape_information_entry",
@@ -301,6 +303,32 @@ class HandRow:
     mask_iou: float | None = stored(
         "intersection over union of the fitted mesh and the mask, where the mask has weight",
         units="1",
+    )
+    touch_group: int | None = stored(
+        "number, from 1 on, of the group of touching hands of the image that the hand is in; 0 for "
+        "a hand that touches none",
+        dtype="int32",
+        units="1",
+    )
+    interaction_status: InteractionStatus | None = stored(
+        "whether the hands of the group were fitted together, joint, or keep their own fits, alone",
+        flags=INTERACTION_STATUS,
+    )
+    relative_place: np.ndarray | None = stored(
+        "from the wrist's joint of the group's first hand to that of this hand",
+        "xyz",
+        units="m",
+        frame=CAMERA,
+    )
+    relative_place_std: np.ndarray | None = stored(
+        "standard deviation of relative_place, of hands fitted together",
+        "xyz",
+        units="m",
+        frame=CAMERA,
+    )
+    penetration_depth: float | None = stored(
+        "how deep this hand and another of its group, or a known thing, are still in each other",
+        units="m",
     )
     residual_px: float | None = stored(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"

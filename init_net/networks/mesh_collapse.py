@@ -147,7 +147,8 @@ class _Mesh:
     def step(self) -> int:
         """Take the cheapest edge off the queue; 1 if it collapsed, else 0."""
         cost, gone, stays = heapq.heappop(self.queue)
-        if self.costs.get((gone, stays)) != cost:
+        # Where faces make no surface, edges may be left of vertices that are gone.
+        if self.costs.get((gone, stays)) != cost or not {gone, stays} <= self.around.keys():
             return 0
         if not self._may_go(gone, stays):
             self.waiting.add((gone, stays))
@@ -190,13 +191,16 @@ class _Mesh:
             return False
         # A vertex of the border goes along it: else the border would move inwards, or two of them
         # would meet.
-        is_at_border = len(first) != len(self.around[gone])
-        if is_at_border and len(common) != 1:
+        if self._is_at_border(gone) and len(common) != 1:
             return False
-        # The last tetrahedron, and the last triangles of a sheet.
-        if any(len(self.around[vertex]) <= (3 if len(common) == 2 else 1) for vertex in shared):
+        # Each of the shared loses a face: of the last tetrahedron, or of the last triangles of a
+        # sheet, none may go.
+        if any(len(self.around[v]) <= (1 if self._is_at_border(v) else 3) for v in shared):
             return False
         return all(self._keeps_side(n, gone, stays) for n in self.around[gone] - common)
+
+    def _is_at_border(self, vertex: int) -> bool:
+        return len(self._neighbours(vertex)) != len(self.around[vertex])
 
     def _keeps_side(self, number: int, gone: int, stays: int) -> bool:
         face = self.faces[number]

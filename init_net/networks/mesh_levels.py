@@ -25,9 +25,6 @@ from init_net.networks.mesh_spirals import spirals
 FACTOR = 4
 """Vertices of a level for each of the next coarser one, about (not published)."""
 
-FEWEST = 4
-"""Vertices that the coarsest level may have: a tetrahedron's."""
-
 
 @dataclass(frozen=True)
 class UpSampling:
@@ -104,8 +101,7 @@ class MeshLevels:
         numbers = [np.arange(len(vertices))]
         for _ in range(count - 1):
             points, corners = meshes[-1]
-            wanted = max(-(-len(points) // FACTOR), FEWEST)
-            kept, corners = collapsed(points, corners, wanted)
+            kept, corners = collapsed(points, corners, -(-len(points) // FACTOR))
             meshes.append((points[kept], corners))
             numbers.append(numbers[-1][kept])
         meshes.reverse()

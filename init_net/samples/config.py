@@ -278,6 +278,20 @@ class DatasetConfig(PortionConfig):
         return Path("data") / f"{self.dataset}-{sha256(said.encode()).hexdigest()[:8]}"
 
 
+class PosedHandsConfig(Section):
+    """Hands that are posed at random, without images; see `init_net.samples.posed_joints`."""
+
+    count: Count = Field(25_600, description="hands of an epoch; none is seen twice")
+    held_out: Count = Field(2_000, description="others, which are measured")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        description="metres, largest standard deviation of the joints of a decoder's mesh about "
+        "those of the hand model's",
+    )
+    share: BatchShare = None
+
+
 class AugmentationConfig(Section):
     """How samples are varied, each step anew; image, K, keypoints and mask move together."""
 

@@ -15,15 +15,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datasets.detector import DetectorNoise
-from datasets.poses import sample_hand_angles
 from fitter.fitting.observations import bones_of, normalise_right, unknown_features
 from fitter.hand_models import HandModel
-from fitter.hand_models.anatomy import anatomy_of, hand_pose_from_angles
 from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.hand_models.skeleton import MANO_SKELETON
 from fitter.records import HandParams
 from fitter.rotations import roma
 from init_net.samples.lifter_samples import LifterSamples
+from init_net.samples.random_hands import RandomHands
 from init_net.view_frame import lifter_inputs, relative_keypoints, view_rotations
 
 NEAREST, FARTHEST = 0.28, 1.8
@@ -35,10 +34,6 @@ then; and the probability that a hand has a finger, all but its base, that is no
 
 FOCAL = 1000.0
 """Focal length in pixels of the camera that sees the hands; it only has to show them large."""
-
-FACING = 0.8
-"""Probability that a hand is turned once more, any way at all, if its fingers point more than 49
-degrees out of the image's plane: in most photographs they do not."""
 
 
 class HandSampler:
@@ -53,12 +48,9 @@ class HandSampler:
             definition_std: see `DetectorNoise.sample`.
         """
         self.model = model.keypoint_model().to(torch.float32)
-        anatomy = anatomy_of(model.data)
-        self.axes = torch.from_numpy(anatomy.axes).float()
         if model.skeleton != MANO_SKELETON:
             raise ValueError("networks learn the rotations of MANO's 16 joints")
-        joints = model.keypoint_model().joint_template
-        self.forward = normalize(joints[4] - joints[0], dim=0).float()
+        self.hands = RandomHands(model)
         self.noise, self.definition_std = noise, definition_std
 
     def sample(self, count: int, seed: tuple[int, ...]) -> LifterSamples:
@@ -70,7 +62,7 @@ class HandSampler:
         """
         numpy_generator = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(numpy_generator.integers(2**62)))
-        params, rotation = self._hands(count, numpy_generator, generator)
+        params, rotation = self.hands.draw(count, numpy_generator, generator)
         keypoints = pose_keypoints(self.model, params)[1]
         middle = 0.5 * (keypoints.amin(1) + keypoints.amax(1))
         depth = (
@@ -81,23 +73,6 @@ class HandSampler:
         place = torch.stack([torch.zeros(count), torch.zeros(count), depth], 1)
         keypoints = keypoints + (place - middle)[:, None]
         return self._seen(keypoints, rotation, params, generator)
-
-    def _hands(
-        self, count: int, numpy_generator: np.random.Generator, generator: torch.Generator
-    ) -> tuple[HandParams, Tensor]:
-        """Hands about the origin and their rotations (B, 3, 3)."""
-        angles = torch.from_numpy(sample_hand_angles(numpy_generator, count)).float()
-        pose = hand_pose_from_angles(angles, self.axes)
-        betas = torch.randn(count, self.model.joint_shapedirs.shape[-1], generator=generator)
-        betas = (0.85 * betas).clamp(-2, 2)
-        # Two draws, the second for hands whose first points at the camera or away from it.
-        draws = torch.randn(2, count, 4, generator=generator)
-        drawn = roma.unitquat_to_rotmat(normalize(draws, dim=-1))
-        away = (drawn @ self.forward)[..., 2].abs()
-        again = (away[0] > 0.75) & (torch.rand(count, generator=generator) < FACING)
-        rotation = torch.where(again[:, None, None], drawn[1], drawn[0])
-        zero = torch.zeros(count, 3)
-        return HandParams(roma.rotmat_to_rotvec(rotation), pose, betas, zero), rotation
 
     def _seen(
         self, keypoints: Tensor, rotation: Tensor, params: HandParams, generator: torch.Generator

@@ -19,7 +19,7 @@ from init_net.samples.crop_samples import Cropper, CropSamples
 from init_net.training.autoencoder_evaluation import AutoencoderErrors, autoencoder_inputs
 from init_net.training.autoencoder_terms import AutoencoderTerms, Targets
 from init_net.training.freezing import said
-from init_net.training.pictures import crop_pictures
+from init_net.training.pictures import captioned, crop_pictures
 from init_net.training.plan import Stage
 from init_net.training.sample_tasks import ImageTask, by_set
 
@@ -72,12 +72,15 @@ class AutoencoderTask(ImageTask):
         targets = Targets.of(crops, self.config.supervised)
         unknown = (targets.confidence == 0)[..., None]
         wanted = torch.where(unknown, torch.nan, targets.positions)
+        left = f"{self.config.supervised.keypoints} keypoints"
         if found.code is None:
-            return crop_pictures(crops, found.estimated, None, wanted)
+            picture = crop_pictures(crops, found.estimated, None, wanted)
+            return captioned(picture, [left, "2D branch"])
         code = found.code.map(Tensor.float)
         decoded = self._decoder(code, crops.focal, crops.projection)
         drawn = draw_hands(self._decoder, code, decoded, crops.image.shape[-1])
-        return crop_pictures(crops, decoded.keypoints_2d, None, wanted, drawn.image)
+        picture = crop_pictures(crops, decoded.keypoints_2d, None, wanted, drawn.image)
+        return captioned(picture, [left, "hand as drawn", "its keypoints"])
 
     def _as_learned(self, crops: CropSamples, step: int, rows: slice) -> CropSamples:
         """Crops as they are: the network is told neither keypoints nor shapes."""

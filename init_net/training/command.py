@@ -271,8 +271,9 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     if ranks.is_first:
         prepare_all(config, console)
     if device is None:
-        sets = (*config.learned_from.values(), *config.held_out)
-        say(console, f"samples are in {' and '.join(str(folder_of(samples)) for samples in sets)}")
+        sets = (*config.stored.values(), *config.held_out)
+        where = " and ".join(str(folder_of(samples)) for samples in sets)
+        say(console, f"samples are in {where or 'no folder: hands are posed as it learns'}")
         return EXIT_OK
     request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
@@ -285,17 +286,19 @@ def _asked(options: argparse.Namespace, console: Console) -> tuple[TrainConfig, 
     from fitter.device import choose_device
     from fitter.run.progress import say
     from init_net.training.config import TRAIN
-    from init_net.training.smoke import missing_sources, smoke
+    from init_net.training.smoke import missing_sources, missing_start, smoke
 
     config = _configuration(options)
     name = find_preset(options.config, TRAIN).stem
     if options.smoke:
         # A preset for a GPU has a smoke test on any machine.
         has_gpu = choose_device(options.device or "auto").type == "cuda"
-        missing = missing_sources(config)
+        missing, start = missing_sources(config), missing_start(config)
         config, name = smoke(config, has_gpu), f"{name}-smoke"
         if missing:
             say(console, f"renders stand for what is not here: {', '.join(missing)}")
+        if start is not None:
+            say(console, f"random weights stand for what is not here: {start}")
     return config, options.out or Path("runs") / name
 
 
@@ -303,6 +306,7 @@ def _checked(options: argparse.Namespace, config: TrainConfig, out: Path, consol
     """Refuse what cannot be learned, before anything is rendered, and tell what is done without;
     whether the run in the folder is to be replaced."""
     from fitter.run.progress import say
+    from init_net.hand_model_id import require_source
     from init_net.training.freezing import require_learned
     from init_net.training.learnable import without_confidence
     from init_net.training.run_folder import check_run, holds_smoke
@@ -310,6 +314,7 @@ def _checked(options: argparse.Namespace, config: TrainConfig, out: Path, consol
     from init_net.training.tasks import require_trainable
 
     overwrite: bool = options.overwrite
+    require_source(config.network)
     if not (options.prepare_only or overwrite):
         # A smoke test is done again, and with other options as well.
         overwrite = options.smoke and holds_smoke(out)

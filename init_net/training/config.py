@@ -14,18 +14,27 @@ from pydantic import Field, model_validator
 
 from fitter.config.files import ConfigKind, Flag, load_kind
 from fitter.config.section import Section, mistake
-from init_net.networks.config import AutoencoderConfig, NetworkConfig, StereoConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    JointVAEConfig,
+    NetworkConfig,
+    StereoConfig,
+)
 from init_net.samples.config import (
     AugmentationConfig,
     DatasetConfig,
     HeldOutConfig,
+    PosedHandsConfig,
     SamplesConfig,
     StereoSamplesConfig,
 )
 from init_net.training.stage_config import Schedule, StageConfig
 from init_net.training.supervision_config import SupervisionConfig
 
-SourceConfig = SamplesConfig | DatasetConfig | StereoSamplesConfig
+StoredConfig = SamplesConfig | DatasetConfig | StereoSamplesConfig
+"""What a run may learn from that lies on disk."""
+
+SourceConfig = StoredConfig | PosedHandsConfig
 """What a run may learn from."""
 
 
@@ -136,6 +145,11 @@ class TrainConfig(Section):
         description="rendered pairs that a stereo network learns from and is validated on, instead "
         "of all other samples; null for any other network",
     )
+    posed_hands: PosedHandsConfig | None = Field(
+        None,
+        description="hands without images that a joint_vae learns from and is validated on, "
+        "instead of all other samples; null for its defaults and for any other network",
+    )
     validation: HeldOutConfig = Field(default_factory=HeldOutConfig)
     validation_datasets: dict[str, DatasetConfig] = Field(
         default_factory=dict,
@@ -164,8 +178,10 @@ class TrainConfig(Section):
 
     @property
     def sources(self) -> dict[str, SourceConfig]:
-        """`data`, `further_data` and `datasets`, or `pairs` alone, by the names that stages know
-        them by."""
+        """`data`, `further_data` and `datasets`, or `pairs` or `posed_hands` alone, by the names
+        that stages know them by."""
+        if isinstance(self.network, JointVAEConfig):
+            return {"posed_hands": self.posed}
         if self.pairs is not None:
             return {"pairs": self.pairs}
         further = {f"further_data.{k}": more for k, more in enumerate(self.further_data)}
@@ -193,6 +209,12 @@ class TrainConfig(Section):
         return {name: source for name, source in self.sources.items() if name in used}
 
     @property
+    def stored(self) -> dict[str, StoredConfig]:
+        """Those of `learned_from` that lie on disk."""
+        learned = self.learned_from.items()
+        return {name: each for name, each in learned if not isinstance(each, PosedHandsConfig)}
+
+    @property
     def held_out(self) -> tuple[HeldOutConfig | DatasetConfig, ...]:
         """What is validated on, besides the part of `pairs` that is held out."""
         return tuple(self.held_out_sets.values())
@@ -200,7 +222,7 @@ class TrainConfig(Section):
     @property
     def held_out_sets(self) -> dict[str, HeldOutConfig | DatasetConfig]:
         """The same by their names: `validation`, and those of `validation_datasets`."""
-        if self.pairs is not None:
+        if self.pairs is not None or isinstance(self.network, JointVAEConfig):
             return {}
         if self.validation_datasets and not self.validation.beside:
             return {**self.validation_datasets}
@@ -247,6 +269,17 @@ class TrainConfig(Section):
         if self.supervision is not None and not isinstance(self.network, AutoencoderConfig):
             raise mistake("training.supervision", network=self.network.kind)
         return self
+
+    @model_validator(mode="after")
+    def _poses_hands_for_joints_alone(self) -> Self:
+        if self.posed_hands is not None and not isinstance(self.network, JointVAEConfig):
+            raise mistake("training.posed_hands", network=self.network.kind)
+        return self
+
+    @property
+    def posed(self) -> PosedHandsConfig:
+        """`posed_hands` of a JointVAE, its defaults where nothing is given."""
+        return self.posed_hands or PosedHandsConfig()
 
     @property
     def supervised(self) -> SupervisionConfig:

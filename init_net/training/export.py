@@ -13,8 +13,13 @@ from fitter.run.progress import say
 from init_net.hand_model_id import OPEN_HAND, require_fitting
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
-from init_net.networks.config import AutoencoderConfig, NetworkConfig
-from init_net.samples.config import DatasetConfig, SamplesConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    JointVAEConfig,
+    MeshNetConfig,
+    NetworkConfig,
+)
+from init_net.samples.config import DatasetConfig, PosedHandsConfig, SamplesConfig
 from init_net.training.checkpoints import (
     Checkpoint,
     find_checkpoint,
@@ -106,7 +111,7 @@ def _supervision(config: TrainConfig) -> dict[str, dict[str, Any]]:
 
 def _public_network(network: NetworkConfig) -> NetworkConfig:
     """A network, without where somebody's hand model lies."""
-    if not isinstance(network, AutoencoderConfig):
+    if not isinstance(network, AutoencoderConfig | JointVAEConfig | MeshNetConfig):
         return network
     return network.model_copy(update={"hand_model": _public_hand_model(network.hand_model)})
 
@@ -118,6 +123,8 @@ def _public_hand_model(source: str) -> str:
 
 def _public(source: SourceConfig) -> dict[str, object]:
     """Options of a source, without where somebody's files lie."""
+    if isinstance(source, PosedHandsConfig):
+        return source.model_dump(mode="json", exclude={"share"})
     hidden = {"folder", "workers", "samples", "split"}
     if isinstance(source, DatasetConfig) and source.dataset == "images":
         hidden.add("parameters")  # which pictures without annotations have not

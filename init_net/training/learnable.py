@@ -13,12 +13,14 @@ from fitter.errors import InputError
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
+    JointVAEConfig,
     LifterConfig,
+    MeshNetConfig,
     SegmentationConfig,
 )
 from init_net.samples.annotated import OWN_MODEL
 from init_net.samples.config import DatasetConfig, SamplesConfig
-from init_net.training.config import SourceConfig, TrainConfig
+from init_net.training.config import StoredConfig, TrainConfig
 from init_net.training.loss_weights import OF_MASKS, loss_weights
 from init_net.training.sources import annotated_source
 
@@ -148,7 +150,7 @@ OTHER_MODEL = Contents(
 """What is said of hands that are rendered of another hand model than the open hand."""
 
 
-def _shows_another(source: SourceConfig) -> bool:
+def _shows_another(source: StoredConfig) -> bool:
     """Whether rendered hands are of another hand model than the open hand."""
     return isinstance(source, SamplesConfig) and source.hand_model != OWN_MODEL
 
@@ -168,8 +170,8 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
     """
     said: dict[str, str] = {}
     learned = {
-        name: _as_learned(config, source)
-        for name, source in config.learned_from.items()
+        name: _as_learned(config, name, source)
+        for name, source in config.stored.items()
         if isinstance(source, DatasetConfig) or _shows_another(source)
     }
     for stage in config.stages or [None]:
@@ -179,7 +181,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
             if name in learned:
                 own = f"datasets.{name}" if name in config.datasets else name
                 where = own if stage is None else f"stages.{stage}.sources.{name}"
-                source = config.sources[name]
+                source = config.stored[name]
                 _require(config, where, source, _lacking(config, weights, learned[name]))
                 lost = _lost(config, weights, learned[name])
                 if lost:
@@ -189,7 +191,7 @@ def require_learnable(config: TrainConfig) -> dict[str, str]:
         lacking = _lacking(config, any_stage, OTHER_MODEL)
         _require(config, "validation", config.validation, lacking)
     for name, source in config.validation_datasets.items():
-        contents = Contents.of(annotated_source(source).images)
+        contents = _contents(f"validation_datasets.{name}", source)
         lacking = _lacking(config, any_stage, contents)
         in_2d = isinstance(config.network, SegmentationConfig | AutoencoderConfig)
         if lacking is None and not in_2d and not contents.in_space:
@@ -204,12 +206,12 @@ def without_confidence(config: TrainConfig) -> list[str]:
     return [
         f"datasets.{name}"
         for name, source in config.datasets.items()
-        if name in config.learned_from and source.confidence and _are_alike(source)
+        if name in config.learned_from and source.confidence and _are_alike(name, source)
     ]
 
 
-def _are_alike(source: DatasetConfig) -> bool:
-    contents = Contents.of(annotated_source(source).images)
+def _are_alike(name: str, source: DatasetConfig) -> bool:
+    contents = _contents(f"datasets.{name}", source)
     return not (contents.keypoints_3d or contents.confidence)
 
 
@@ -219,18 +221,27 @@ def _ever(config: TrainConfig) -> dict[str, float]:
     return {name: max(weights[name] for weights in stages) for name in stages[0]}
 
 
-def _as_learned(config: TrainConfig, source: SourceConfig) -> Contents:
+def _contents(where: str, source: DatasetConfig) -> Contents:
+    """What a data set says, whose errors name the option of its folder."""
+    try:
+        return Contents.of(annotated_source(source).images)
+    except InputError as error:
+        file = error.facts.get("file", source.folder)
+        raise error.about(file=f"{where}.folder={source.folder}: {file}") from error
+
+
+def _as_learned(config: TrainConfig, name: str, source: StoredConfig) -> Contents:
     """What a source says, and what is made of that (`DatasetConfig.parameters`)."""
     if not isinstance(source, DatasetConfig):
         return OTHER_MODEL
-    contents = Contents.of(annotated_source(source).images)
-    learns = isinstance(config.network, HandNetConfig | AutoencoderConfig)
+    contents = _contents(f"datasets.{name}", source)
+    learns = isinstance(config.network, HandNetConfig | AutoencoderConfig | MeshNetConfig)
     if source.parameters == "fitted" and learns:
         return replace(contents, parameters=contents.parameters or contents.in_space)
     return contents
 
 
-def _require(config: TrainConfig, where: str, source: SourceConfig, lacking: str | None) -> None:
+def _require(config: TrainConfig, where: str, source: StoredConfig, lacking: str | None) -> None:
     if lacking is not None:
         said = source.dataset if isinstance(source, DatasetConfig) else source.folder
         raise InputError(
@@ -248,7 +259,9 @@ def _lost(config: TrainConfig, weights: Mapping[str, float], contents: Contents)
             return []
         case LifterConfig():
             return [] if contents.parameters else ["rotations and shape"]
-        case AutoencoderConfig():
+        case JointVAEConfig():
+            return []
+        case AutoencoderConfig() | MeshNetConfig():
             compared = _compared(config, weights, contents)
             return [words for words, is_there in compared.items() if not is_there]
         case HandNetConfig():
@@ -275,7 +288,7 @@ def _lacking(config: TrainConfig, weights: Mapping[str, float], contents: Conten
                 return "keypoints in 3D in the camera, and K"
             if not contents.marks:
                 return "keypoints as the detector marks them"
-        case AutoencoderConfig():
+        case AutoencoderConfig() | MeshNetConfig():
             compared = _compared(config, weights, contents)
             if compared and not any(compared.values()):
                 return " or ".join(compared)
@@ -300,9 +313,11 @@ _OF_KEYPOINTS = ("location", "orientation", "joints_2d", "estimator")
 def _compared(
     config: TrainConfig, weights: Mapping[str, float], contents: Contents
 ) -> dict[str, bool]:
-    """What the losses of an autoencoder that count compare with, in words, and whether a data set
-    has it. What the detector sees, and what a picture shows, is always there."""
+    """What the losses of an autoencoder or a mesh network that count compare with, in words, and
+    whether a data set has it. What the detector sees, and what a picture shows, is always there."""
     counts = {name for name, weight in weights.items() if weight > 0}
+    if isinstance(config.network, MeshNetConfig):
+        return _compared_meshes(counts, contents)
     found: dict[str, bool] = {}
     if counts & {*_OF_PICTURES}:
         found["pictures"] = True
@@ -317,4 +332,24 @@ def _compared(
         found["masks"] = contents.masks
     if "depth" in counts:
         found["rotations and shape"] = contents.parameters
+    return found
+
+
+_OF_JOINTS = ("joints_regressed", "joints_refined", "parametric_joints")
+"""Losses of a mesh network that compare joints in 3D."""
+
+_OF_TRUE_HANDS = ("shape", "twist", "shape_error", "twist_error", "vertices", "parametric_vertices")
+"""Those that compare with the open hand's parameters, or its mesh."""
+
+
+def _compared_meshes(counts: set[str], contents: Contents) -> dict[str, bool]:
+    """The same of a mesh network; where its camera sees joints teaches it no mesh."""
+    found: dict[str, bool] = {}
+    if counts & {*_OF_JOINTS}:
+        are_joints = contents.parameters or not contents.marks
+        found["joints in 3D and K"] = contents.in_space and are_joints
+    if counts & {*_OF_TRUE_HANDS}:
+        found["rotations and shape"] = contents.parameters
+    if "mask" in counts:
+        found["masks"] = contents.masks
     return found

@@ -13,7 +13,12 @@ from pydantic import Field
 
 from fitter.config.section import Section
 from fitter.errors import InputError
-from init_net.networks.config import AutoencoderConfig, HandNetConfig, NetworkConfig
+from init_net.networks.config import (
+    AutoencoderConfig,
+    HandNetConfig,
+    MeshNetConfig,
+    NetworkConfig,
+)
 from init_net.training.config import TrainConfig
 from init_net.training.stage_config import StageConfig
 
@@ -42,6 +47,17 @@ PICTURED = frozenset({"pixel", "ssim", "rgb"})
 
 COLOURED = frozenset({"texture", "appearance_l2"})
 """Those on its texture code alone."""
+
+VAE_PART = "vae"
+"""The part that a mesh network may be without."""
+
+_MESHED = frozenset({"encoder", "decoder"})
+_OF_PARAMETERS = frozenset({"shape", "twist", "shape_error", "twist_error"})
+_REFINED = frozenset({"joints_refined", "joints_agreement", "kl"})
+_PARAMETRIC = frozenset({"self_distillation", "parametric_joints", "parametric_vertices"})
+
+OF_PAIRS = frozenset({"penetration"})
+"""A mesh network's losses on two hands that touch."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,22 @@ _GROUPS: dict[str, tuple[_Group, ...]] = {
         _Group(_PAINTED, _PAINTED, names=PICTURED),
         _Group(_PAINTED, frozenset({"encoder", TEXTURE_PART}), names=COLOURED),
         _Group(_SHAPED, _SHAPED),
+    ),
+    "mesh_net": (
+        _Group(
+            frozenset({"camera"}), frozenset({"encoder", "camera"}), names=frozenset({"camera"})
+        ),
+        _Group(_MESHED | {"camera"}, _MESHED | {"camera"}, names=frozenset({"mask"})),
+        _Group(_MESHED | {VAE_PART}, _MESHED | {VAE_PART}, names=_REFINED),
+        _Group(
+            frozenset({"parameters"}), frozenset({"encoder", "parameters"}), names=_OF_PARAMETERS
+        ),
+        _Group(
+            _MESHED | {"parameters"},
+            _MESHED | {"parameters", VAE_PART},
+            names=_PARAMETRIC | OF_PAIRS,
+        ),
+        _Group(_MESHED, _MESHED),
     ),
 }
 """Kind of network -> its losses by what they compare; those of other kinds compare all alike."""
@@ -192,12 +224,53 @@ class LifterWeights(Section):
     size: Weight = Field(0.1, description="of the size's negative log-likelihood")
 
 
+class JointVAEWeights(Section):
+    """Weights of L_joint (Yu et al. eq. 3) where a JointVAE learns alone, of given J_hat. What it
+    is trained on before "we apply this pretrained JointVAE in our pipeline" (4.2) is not published.
+    """
+
+    joints_refined: Weight = Field(1.0, description="||J_tilde - J||")
+    joints_agreement: Weight = Field(
+        0.0,
+        description="||J_hat - J_tilde||; as large as joints_refined it leaves nothing to learn: "
+        "whatever lies between J_hat and J costs the same",
+    )
+    kl: Weight = Field(0.001, description="lambda_1")
+
+
+class MeshWeights(Section):
+    """Weights of `init_net.training.mesh_terms.MeshTerms`: lambda_1 to lambda_6 as Yu et al. 4.1
+    prints them. Each counts in the whole sum (eq. 8, 9)."""
+
+    joints_regressed: Weight = Field(100.0, description="eq. 3, ||J_hat - J||: lambda_4")
+    joints_refined: Weight = Field(100.0, description="eq. 3, ||J_tilde - J||: lambda_4")
+    joints_agreement: Weight = Field(100.0, description="eq. 3, ||J_hat - J_tilde||: lambda_4")
+    kl: Weight = Field(0.1, description="eq. 3, L_KL: lambda_4 lambda_1")
+    shape: Weight = Field(10.0, description="eq. 4, L_shape: lambda_2")
+    twist: Weight = Field(10.0, description="eq. 4, L_tw: lambda_3")
+    self_distillation: Weight = Field(100.0, description="eq. 7, L_vert: lambda_5")
+    penetration: Weight = Field(
+        0.0, description="eq. 6, L_pene: lambda_6, printed 10, of a stage that learns from pairs"
+    )
+    vertices: Weight = Field(0.0, description="Table 1, GCN-Vert: true vertices")
+    parametric_joints: Weight = Field(0.0, description="3.3, joints supervise the parameters")
+    parametric_vertices: Weight = Field(0.0, description="3.3, vertices supervise the parameters")
+    shape_error: Weight = Field(0.0, description="the first norm of L_shape alone")
+    twist_error: Weight = Field(0.0, description="the first norm of L_tw alone")
+    mask: Weight = Field(0.0, description="4.6, silhouette of the non-parametric mesh")
+    camera: Weight = Field(
+        10.0, description="ours: where the camera head sees joints (not published)"
+    )
+
+
 _DEFAULTS: dict[str, type[Section]] = {
     "lifter": LifterWeights,
     "handnet": HandNetWeights,
     "segmentation": MaskWeights,
     "stereo": StereoWeights,
     "autoencoder": AutoencoderWeights,
+    "joint_vae": JointVAEWeights,
+    "mesh_net": MeshWeights,
 }
 """Kind of network -> the weights of its losses."""
 
@@ -261,11 +334,16 @@ def _never_there(network: NetworkConfig) -> set[str]:
             parts.add(ESTIMATOR_PART)
         if network.appearance == "none" and network.light == "even":
             parts.add(TEXTURE_PART)
+    if isinstance(network, MeshNetConfig) and network.vae is None:
+        parts.add(VAE_PART)
     return parts
 
 
 def _impossible(network: NetworkConfig) -> list[str]:
-    """Losses of what the codes of an autoencoder do not have."""
+    """Losses of what the codes of an autoencoder do not have, or of twists that a mesh network does
+    not say."""
+    if isinstance(network, MeshNetConfig):
+        return ["twist", "twist_error"] if network.twist != "predicted" else []
     if not isinstance(network, AutoencoderConfig):
         return []
     lacks = {"appearance_l2": network.appearance != "components",

@@ -5,6 +5,8 @@ A row for each sample: on the left what is true, on the right what the network s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from torch import Tensor
@@ -23,6 +25,10 @@ _FINGERS = ((230, 60, 60), (240, 160, 40), (90, 190, 60), (60, 140, 230), (190, 
 
 _MASK = np.array([40, 220, 120], np.float32)
 _PAPER = 245
+_INK = (20, 20, 20)
+
+CAPTION = 22
+"""Pixels of the height of captions."""
 
 
 def crop_pictures(
@@ -60,6 +66,26 @@ def crop_pictures(
         middle = [] if drawn is None else [_picture(drawn[row])]
         rows.append(np.concatenate([true, *middle, found], 1))
     return np.concatenate(rows)
+
+
+def captioned(picture: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """A picture with a word or two over each of its columns.
+
+    Args:
+        picture: (H, C W, 3) uint8 of C columns of the same width.
+        captions: of the C columns, in ASCII.
+
+    Returns:
+        (H + `CAPTION`, C W, 3) uint8.
+    """
+    height, width = CAPTION, picture.shape[1] // len(captions)
+    strips = []
+    for caption in captions:
+        strip = np.full((height, width, 3), _PAPER, np.uint8)
+        place = (4, height - 7)
+        cv2.putText(strip, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, _INK, 1, cv2.LINE_AA)
+        strips.append(strip)
+    return np.concatenate([np.concatenate(strips, 1), picture])
 
 
 def relative_pictures(keypoints: Tensor, truth: Tensor) -> np.ndarray:

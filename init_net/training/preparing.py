@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fitter.run.progress import NowAndThen, say
-from init_net.samples.shards import LEFT_OUT
-from init_net.training.config import SourceConfig, TrainConfig
+from init_net.samples.config import SamplesConfig
+from init_net.samples.shards import LEFT_OUT, is_done
+from init_net.training.config import StoredConfig, TrainConfig
 from init_net.training.sources import (
     find_hands,
     folder_of,
@@ -34,14 +35,22 @@ def prepare_all(config: TrainConfig, console: Console) -> None:
     Raises:
         InputError, LostError: see `prepare`, `find_hands`, `look_at` and `require_full_batches`.
     """
-    for samples in config.learned_from.values():
+    for samples in config.stored.values():
         _prepare(samples, looks_at(config, samples), console)
     require_full_batches(config)
-    for held_out in config.held_out:
+    for name, held_out in config.held_out_sets.items():
+        if isinstance(held_out, SamplesConfig) and not is_done(
+            folder_of(held_out), held_out.source
+        ):
+            say(
+                console,
+                f"before the first step {held_out.count:,} samples are rendered to validate on; "
+                f"--set {name}.count=N renders fewer",
+            )
         _prepare(held_out, looks_at(config, held_out), console)
 
 
-def _prepare(source: SourceConfig, looks: int, console: Console) -> None:
+def _prepare(source: StoredConfig, looks: int, console: Console) -> None:
     """Make what is missing of a source of samples, and look at what nobody has looked at."""
     hidden = console.quiet or not console.is_terminal
     with Progress(console=console, disable=hidden) as progress:

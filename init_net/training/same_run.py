@@ -48,6 +48,7 @@ LIKE_EARLIER: Mapping[str, Any] = {
     "network.decoder_channels": None,
     "further_data": [],
     "pairs": None,
+    "posed_hands": None,
     "pairs.learned": 0.7,  # the same pairs as pairs.portion's
     "pairs.portion": [0.0, 0.7],
     "data.hand_model": "open_hand",

@@ -27,6 +27,7 @@ from init_net.training.task import WHOLE
 if TYPE_CHECKING:
     from init_net.networks.autoencoder import HandAutoencoder
     from init_net.networks.handnet import HandNet
+    from init_net.networks.mesh_net import MeshNet
     from init_net.networks.segmentation import HandSegmentation
 
 Batch = TypeVar("Batch", CropSamples, LifterSamples)
@@ -121,7 +122,7 @@ class ImageTask(SampleTask):
     def __init__(
         self,
         config: TrainConfig,
-        network: HandNet | HandSegmentation | HandAutoencoder,
+        network: HandNet | HandSegmentation | HandAutoencoder | MeshNet,
         train: LearnedFrom,
         held_out: HeldOut,
     ) -> None:

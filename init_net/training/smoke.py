@@ -8,12 +8,20 @@ from typing import TypeVar
 
 from init_net.networks.config import (
     AutoencoderConfig,
+    JointVAEConfig,
     LifterConfig,
     NetworkConfig,
     StereoConfig,
 )
-from init_net.samples.config import DatasetConfig, SamplesConfig, StereoSamplesConfig
+from init_net.offer import SHIPPED
+from init_net.samples.config import (
+    DatasetConfig,
+    PosedHandsConfig,
+    SamplesConfig,
+    StereoSamplesConfig,
+)
 from init_net.training.config import TrainConfig
+from init_net.training.loss_weights import OF_PAIRS
 from init_net.training.stage_config import StageConfig
 from init_net.training.start import crop_size, start_crop_size
 
@@ -61,7 +69,7 @@ def _small(network: NetworkConfig) -> NetworkConfig:
     """A network that sees smaller crops."""
     if isinstance(network, StereoConfig):
         return network.model_copy(update={"mono": _small(network.mono)})
-    if isinstance(network, LifterConfig):
+    if isinstance(network, LifterConfig | JointVAEConfig):
         return network
     size = min(network.input_size, 64)
     smaller: dict[str, object] = {"input_size": size}
@@ -74,7 +82,7 @@ def _small(network: NetworkConfig) -> NetworkConfig:
 def _fitting(config: TrainConfig) -> NetworkConfig:
     """The small network, unless the weights that it is to begin with are of a larger one."""
     small = _small(config.network)
-    if config.run.start is None or start_crop_size(config) == crop_size(small):
+    if config.run.start is None or start_crop_size(config) in (None, crop_size(small)):
         return small
     return config.network
 
@@ -83,6 +91,15 @@ def missing_sources(config: TrainConfig) -> list[str]:
     """Names of the data sets to learn from, or to validate on, whose folders are not there."""
     named = (*config.datasets.items(), *config.validation_datasets.items())
     return list(dict.fromkeys(name for name, source in named if not Path(source.folder).exists()))
+
+
+def missing_start(config: TrainConfig) -> str | None:
+    """The file of weights that a run is to begin with, where it is not there: a smoke test learns
+    nothing and begins with random ones."""
+    start = config.run.start
+    if start is None or start == SHIPPED or Path(start).exists():
+        return None
+    return start
 
 
 def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
@@ -99,12 +116,15 @@ def _without(config: TrainConfig, missing: Sequence[str]) -> TrainConfig:
             found["data"] = None if None in shares else sum(share or 0.0 for share in shares)
         return found
 
-    stages = {
-        name: stage if stage.sources is None else stage.model_copy(
-            update={"sources": kept(stage.sources)}
-        )
-        for name, stage in config.stages.items()
-    }  # fmt: skip
+    def done(stage: StageConfig) -> StageConfig:
+        update: dict[str, object] = {}
+        if stage.sources is not None:
+            update["sources"] = kept(stage.sources)
+        if stage.losses is not None:  # rendered samples show no pairs of hands
+            update["losses"] = {k: 0.0 if k in OF_PAIRS else v for k, v in stage.losses.items()}
+        return stage.model_copy(update=update)
+
+    stages = {name: done(stage) for name, stage in config.stages.items()}
     is_counted = any(source.share != 0 for source in lost.values())
     return config.model_copy(
         update={
@@ -129,6 +149,13 @@ def _few(samples: Rendered, count: int) -> Rendered:
             "supersampling": 1,
         }
     )
+
+
+def _fewer_hands(config: TrainConfig) -> PosedHandsConfig | None:
+    """The same of hands without images."""
+    if not isinstance(config.network, JointVAEConfig):
+        return None
+    return config.posed.model_copy(update={"count": _SAMPLES, "held_out": _SAMPLES})
 
 
 def _fewer(source: DatasetConfig) -> DatasetConfig:
@@ -157,6 +184,9 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
         InputError: weights to begin with cannot be read.
     """
     config = _without(config, missing_sources(config))
+    if missing_start(config) is not None:
+        random = config.run.model_copy(update={"start": None, "start_parts": None})
+        config = config.model_copy(update={"run": random})
     optimiser, held_out = config.optimiser, config.validation
     steps = min(optimiser.steps, 24)
     warmup = min(optimiser.warmup_steps, 1 if config.stages else steps // 4)
@@ -165,6 +195,7 @@ def smoke(config: TrainConfig, has_gpu: bool = False) -> TrainConfig:
             "network": _fitting(config),
             "data": _few(config.data, _SAMPLES),
             "further_data": tuple(_few(samples, _SAMPLES) for samples in config.further_data),
+            "posed_hands": _fewer_hands(config),
             "pairs": None if config.pairs is None else _few(config.pairs, _SAMPLES),
             **{
                 option: {name: _fewer(source) for name, source in getattr(config, option).items()}

@@ -30,7 +30,7 @@ from init_net.samples.selection import LabelRules, LabelWeights, in_portion, lab
 from init_net.samples.shards import ShardedSamples, is_done, render_shards
 from init_net.samples.sightings import FOUND, Sightings, look_at_shards
 from init_net.samples.stereo_shards import StereoShards, look_at_pairs, render_stereo_shards
-from init_net.training.config import SourceConfig, TrainConfig
+from init_net.training.config import StoredConfig, TrainConfig
 
 if TYPE_CHECKING:
     from datasets.readers.found_hands import FoundSummary
@@ -60,7 +60,7 @@ class LearnedFrom:
         return cls(samples, LabelWeights.of(samples), owner, np.zeros(len(samples), bool))
 
 
-def learned_from(sources: Sequence[SourceConfig], as_seen: bool = False) -> LearnedFrom:
+def learned_from(sources: Sequence[StoredConfig], as_seen: bool = False) -> LearnedFrom:
     """The samples of sources that were prepared and looked at.
 
     Args:
@@ -100,8 +100,8 @@ def require_renderable(config: TrainConfig) -> None:
         InputError: there are none where an option says; a file of the model is missing or
             inconsistent; or a folder holds other samples.
     """
-    named = config.learned_from
-    if config.pairs is None and not config.validation_datasets:
+    named = config.stored
+    if "validation" in config.held_out_sets:
         named = {**named, "validation": config.validation}
     for name, source in named.items():
         if isinstance(source, DatasetConfig) or is_done(folder_of(source), source.source):
@@ -113,7 +113,7 @@ def require_renderable(config: TrainConfig) -> None:
 
 
 def prepare(
-    source: SourceConfig, progress: Callable[[int], None] = lambda count: None
+    source: StoredConfig, progress: Callable[[int], None] = lambda count: None
 ) -> list[str]:
     """Make the samples of a source that are missing; see `render_shards` and `convert_images`.
 
@@ -135,7 +135,7 @@ def prepare(
 
 
 def find_hands(
-    source: SourceConfig, progress: Callable[[int], None] = lambda count: None
+    source: StoredConfig, progress: Callable[[int], None] = lambda count: None
 ) -> FoundSummary | None:
     """Have the detector find the hands in pictures that nobody has annotated, where a source is
     such (`datasets.readers.images`); before their number is asked for.
@@ -165,13 +165,16 @@ def find_hands(
         ) from error
 
 
-def pictures_to_search(source: SourceConfig) -> int | None:
-    """Pictures in which `find_hands` has hands found; None of a source whose hands are known."""
+def pictures_to_search(source: StoredConfig) -> int | None:
+    """Pictures in which `find_hands` has hands found, whole parts; None of a source whose hands are
+    known."""
     if not _is_found(source):
         return None
+    from datasets.readers.found_hands import PART  # not loaded for other sources
+
     assert isinstance(source, DatasetConfig)
     total = len(annotated_source(source).images)
-    return total if source.count is None else min(source.count, total)
+    return total if source.count is None else min(-(-source.count // PART) * PART, total)
 
 
 def require_full_batches(config: TrainConfig) -> None:
@@ -181,8 +184,8 @@ def require_full_batches(config: TrainConfig) -> None:
     Raises:
         InputError: `training.few_hands`; or see `learned_from`.
     """
-    sources = [*config.learned_from.values()]
-    if not all(map(_is_found, sources)):
+    sources = [*config.stored.values()]
+    if not sources or not all(map(_is_found, sources)):
         return
     samples = learned_from(sources, config.compares_sightings).samples
     found, batch = len(samples), config.optimiser.batch_size
@@ -191,12 +194,12 @@ def require_full_batches(config: TrainConfig) -> None:
         raise InputError("training.few_hands", file=where, expected=batch, found=found)
 
 
-def _is_found(source: SourceConfig) -> bool:
+def _is_found(source: StoredConfig) -> bool:
     return isinstance(source, DatasetConfig) and annotated_source(source).images.is_detected
 
 
 def look_at(
-    source: SourceConfig, variants: int, progress: Callable[[int], None] = lambda count: None
+    source: StoredConfig, variants: int, progress: Callable[[int], None] = lambda count: None
 ) -> None:
     """Have the detector look at what nobody has looked at of a source; see `look_at_shards`."""
     if isinstance(source, StereoSamplesConfig):
@@ -205,18 +208,18 @@ def look_at(
     look_at_shards(_whole(source), variants, source.workers, progress)
 
 
-def looks_at(config: TrainConfig, source: SourceConfig) -> int:
+def looks_at(config: TrainConfig, source: StoredConfig) -> int:
     """How often the detector looks at each sample of one of a configuration's sources: networks
     that see images vary crops of the picture themselves."""
     return source.sightings if isinstance(config.network, LifterConfig) else 1
 
 
-def sample_count(source: SourceConfig) -> int:
+def sample_count(source: StoredConfig) -> int:
     """Samples that a source has, usable or not."""
     return annotated_source(source).count if isinstance(source, DatasetConfig) else source.count
 
 
-def folder_of(source: SourceConfig) -> Path:
+def folder_of(source: StoredConfig) -> Path:
     """Where the samples of a source lie."""
     return source.samples_folder if isinstance(source, DatasetConfig) else Path(source.folder)
 
@@ -243,11 +246,11 @@ def _found_folder(config: DatasetConfig) -> str:
     return str(config.samples_folder.parent / f"found-{said}-{detector_digest()[:12]}")
 
 
-def _whole(source: SourceConfig) -> ShardedSamples:
+def _whole(source: StoredConfig) -> ShardedSamples:
     return ShardedSamples(folder_of(source), sample_count(source))
 
 
-def _chosen(source: SourceConfig) -> ShardedSamples:
+def _chosen(source: StoredConfig) -> ShardedSamples:
     whole = _whole(source)
     if not isinstance(source, DatasetConfig):
         if not isinstance(source, SamplesConfig) or source.portion is None:
@@ -260,7 +263,7 @@ def _chosen(source: SourceConfig) -> ShardedSamples:
     return labelled(whole, LabelRules(source.least_score, source.near_duplicates), among)
 
 
-def _seen(samples: ShardedSamples, source: SourceConfig) -> ShardedSamples:
+def _seen(samples: ShardedSamples, source: StoredConfig) -> ShardedSamples:
     """Those samples of a source in which the detector saw the hand by itself."""
     found = Sightings(samples, [1]).found[:, 0]
     chosen = np.flatnonzero(found > 0 if _is_found(source) else found == FOUND)

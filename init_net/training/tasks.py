@@ -18,10 +18,13 @@ from fitter.errors import InputError
 from fitter.hand_models import load_hand_model
 from fitter.hand_models.open_hand import load_open_hand
 from init_net.hand_decoder import HandDecoder
+from init_net.hand_model_id import network_hand_model, require_components
 from init_net.networks.config import (
     AutoencoderConfig,
     HandNetConfig,
+    JointVAEConfig,
     LifterConfig,
+    MeshNetConfig,
     SegmentationConfig,
     StereoConfig,
 )
@@ -37,9 +40,11 @@ from init_net.training.crop_batches import batch_seed
 from init_net.training.evaluation import crop_figures, lifter_figures, mask_figures
 from init_net.training.freezing import said
 from init_net.training.handnet_terms import HandNetTerms
+from init_net.training.joint_vae_task import JointVAETask
 from init_net.training.learnable import require_learnable
 from init_net.training.loss_weights import MASK_PART, OF_MASKS
 from init_net.training.losses import lifter_terms, mask_terms
+from init_net.training.mesh_task import MeshTask
 from init_net.training.pictures import SHOWN, crop_pictures, relative_pictures
 from init_net.training.plan import Stage
 from init_net.training.sample_tasks import HeldOut, ImageTask, SampleTask, by_set
@@ -85,7 +90,9 @@ def build_task(
     """
     require_trainable(config)
     trained: Any = (begun(config) if network is None else network).to(device)
-    sources = tuple(config.learned_from.values())
+    if isinstance(config.network, JointVAEConfig):
+        return JointVAETask(config, trained)
+    sources = tuple(config.stored.values())
     for source in (*sources, *config.held_out):
         prepare(source)
         look_at(source, looks_at(config, source))
@@ -103,6 +110,8 @@ def build_task(
             return SegmentationTask(config, trained, train, held_out)
         case AutoencoderConfig():
             return AutoencoderTask(config, trained, train, held_out)
+        case MeshNetConfig():
+            return MeshTask(config, trained, train, held_out)
         case StereoConfig():
             raise AssertionError("a stereo network has pairs")
 
@@ -118,7 +127,7 @@ class LifterTask(SampleTask):
         held_out: HeldOut,
     ) -> None:
         """Load what the detector saw; images are not needed."""
-        looks = [samples.sightings for samples in config.learned_from.values()]
+        looks = [samples.sightings for samples in config.stored.values()]
         self._seen = DetectedSamples.of(train.samples, variants=looks)
         self._held_out = DetectedSamples.of(held_out.together, as_rendered=True)
         self._apart = {
@@ -242,6 +251,10 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
     network = config.network
     if isinstance(network, AutoencoderConfig):
         _require_hand(network)
+    elif isinstance(network, JointVAEConfig | MeshNetConfig):
+        model = network_hand_model(network.hand_model, network.betas)
+        shapes = model.data.shapedirs.shape[2]
+        require_components(model.data, "betas", shapes, network.betas)
     elif not isinstance(network, SegmentationConfig):
         allowed = [
             load_open_hand(keypoint_offsets=False, children=children).shapedirs.shape[2]
@@ -252,7 +265,7 @@ def require_trainable(config: TrainConfig) -> dict[str, str]:
             raise InputError(
                 "training.other_betas", file="network.betas", expected=expected, found=network.betas
             )
-    if not isinstance(network, LifterConfig) and config.optimiser.batch_size == 1:
+    if not isinstance(network, LifterConfig | JointVAEConfig) and config.optimiser.batch_size == 1:
         # The statistics of a batch would be those of one sample, or of one number.
         raise InputError("training.small_batch", file="optimiser.batch_size")
     return require_learnable(config)

@@ -30,7 +30,7 @@ from init_net.model_card import WeightsInfo
 from init_net.networks.autoencoder import HandAutoencoder
 from init_net.networks.build import build_network
 from init_net.networks.config import AutoencoderConfig, HourglassConfig
-from init_net.offer import OFFER, S2HAND, ZHAO
+from init_net.offer import CAMERAS, OFFER, S2HAND, WSIM, ZHAO
 from init_net.weights import load_network, save_weights, weights_file
 from tests.support.errors import raises
 from tests.support.nimble_files import content, copied, nimble_folder, rewritten
@@ -211,8 +211,8 @@ def test_a_hand_of_several_views_begins_with_the_looks_of_one(weights: dict[str,
 
 
 def test_the_entry_points_are_the_offers() -> None:
-    assert [point.name for point in network_points()] == ["init_net", "s2hand", "zhao"]
-    for name, offer in {"init_net": OFFER, "s2hand": S2HAND, "zhao": ZHAO}.items():
+    assert [point.name for point in network_points()] == ["init_net", "s2hand", "zhao", "wsim"]
+    for name, offer in {"init_net": OFFER, "s2hand": S2HAND, "zhao": ZHAO, "wsim": WSIM}.items():
         assert load_offer(name) is offer
         assert offer.load() is OFFER.load()
     assert S2HAND.initialisations == ("s2hand", "lifter")
@@ -248,6 +248,13 @@ class TestBadInput:
         facts = {"file": file, "expected": "autoencoder", "found": "handnet"}
         with raises("weights.other_network", **facts):
             load_initializer(config, CPU)
+
+    def test_weights_of_the_other_papers_network(self, weights: dict[str, str]) -> None:
+        for network, other in (("s2hand", "zhao"), ("zhao", "s2hand")):
+            camera, found = CAMERAS[network], CAMERAS[other]
+            facts = {"network": network, "expected": camera, "found": found, "other": other}
+            with raises("weights.other_camera", file=Path(weights[other]), **facts):
+                load_initializer(configured(network, weights[other]), CPU)
 
     def test_no_file(self, tmp_path: Path) -> None:
         with raises("weights.missing", file=tmp_path / "none.safetensors"):

@@ -66,3 +66,24 @@ def posed(name: str, batch: int, seed: int = 0, spread: float = 0.2) -> tuple[Su
     )
     faces = closed(model.faces, len(model.v_template))
     return Surface(model(params).vertices.detach(), faces), params
+
+
+def still(name: str, batch: int = 1) -> HandParams:
+    """Hands at rest."""
+    model = hand(name)
+    zeros = [
+        torch.zeros(batch, *shape, dtype=torch.float64)
+        for shape in ((3,), (model.skeleton.rotations, 3), (model.shapedirs.shape[-1],), (3,))
+    ]
+    return HandParams(*zeros)
+
+
+def crossed(name: str, batch: int = 2, turn: float = 0.5) -> HandParams:
+    """Hands whose fingers were turned at random, over each other and into the palm."""
+    params, model = still(name, batch), hand(name)
+    generator = torch.Generator().manual_seed(0)
+    shape = params.hand_pose.shape
+    turns = turn * torch.randn(shape, generator=generator, dtype=torch.float64)
+    named = [place for place, joint in enumerate(model.skeleton.pose_names) if "thumb" not in joint]
+    params.hand_pose[:, named] = turns[:, named]
+    return params

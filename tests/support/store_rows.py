@@ -68,6 +68,11 @@ def fake_hand(seed: int, side="right") -> HandRow:
         hand_size_source="fitted",
         keypoint_visibility=rng.random(21),
         predicted_error_mm=10 * rng.random(),
+        touch_group=1,
+        interaction_status="joint",
+        relative_place=rng.random(3),
+        relative_place_std=rng.random(3),
+        penetration_depth=0.01 * rng.random(),
     )
 
 

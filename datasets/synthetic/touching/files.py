@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import trimesh
+from trimesh.exchange.ply import export_ply
 
 from datasets.keypoint_states import STATE_NAMES
 from datasets.synthetic.files import (
@@ -96,7 +97,7 @@ def _write_held(
     """Write a mesh and where it is; what the truth says of it."""
     folder, name = request.out / SPLIT / HELD, f"{index:08d}.ply"
     mesh = trimesh.Trimesh(held.mesh.vertices, held.mesh.faces, process=False)
-    write_whole(folder / name, mesh.export(file_type="ply"), durable=False)
+    write_whole(folder / name, export_ply(mesh), durable=False)
     pose = {"rotation": held.rotation.tolist(), "translation": held.translation.tolist()}
     said = {"objects": [{"mesh": name, **pose}], "K": hand.intrinsics[0].tolist()}
     write_whole(folder / f"{index:08d}.json", json.dumps(said).encode(), durable=False)

@@ -34,8 +34,9 @@ from fitter.records import HandParams
 Rng = np.random.Generator
 GRASP = 21
 """Third number of a generator's seed, beside those of `datasets.synthetic.specs`."""
-ATTEMPTS = 80
-"""Things and poses that are tried; about one in four is good."""
+KIND_ATTEMPTS, ATTEMPTS = 80, 400
+"""Things and poses after which a sample may hold something in the other way, and after which it is
+given up; about one in four is good."""
 BETWEEN = 0.3
 """Share of things that are held between fingertips."""
 FURTHEST = 0.2
@@ -66,7 +67,9 @@ class GraspSampler:
         between = bool(chooser.random() < BETWEEN)
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([seed, index, GRASP, attempt])
-            found = self._held(rng, base, between)
+            # Some people's fingers do not meet around a thing between them.
+            other = attempt >= KIND_ATTEMPTS and attempt % 2 == 0
+            found = self._held(rng, base, between ^ other)
             if found is not None:
                 return found
         raise RuntimeError(f"seed {seed}: no grasp was found for sample {index}")

@@ -11,13 +11,10 @@ DEEPEST = 0.0005
 
 def touch_of(first: Solid, second: Solid) -> Touch:
     """Between vertices of each of two bodies and the other."""
-    distances = [
-        second.inside(first.vertices),
-        first.inside(second.vertices),
-    ]
-    least = min(float(d.min()) for d in distances)
+    of_first, of_second = second.inside(first.vertices), first.inside(second.vertices)
+    least = float(min(of_first.min(), of_second.min()))
     return Touch(
         penetration=max(0.0, -least),
         gap=max(0.0, least),
-        vertices=tuple(int((d < CONTACT).sum()) for d in distances),
+        vertices=(int((of_first < CONTACT).sum()), int((of_second < CONTACT).sum())),
     )

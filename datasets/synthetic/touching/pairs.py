@@ -39,8 +39,9 @@ from fitter.rotations import roma
 Rng = np.random.Generator
 PAIR = 20
 """Third number of a generator's seed, beside those of `datasets.synthetic.specs`."""
-ATTEMPTS = 60
-"""Arrangements of one kind that are tried; about one in three is good."""
+KIND_ATTEMPTS, ATTEMPTS = 60, 300
+"""Arrangements after which a pair may be of another kind, and after which it is given up; about one
+in three is good."""
 TRIES = 2
 """Of interlaced fingers, places from which they are pushed together; the deepest is kept."""
 FURTHEST = 0.28
@@ -76,12 +77,12 @@ class PairSampler:
         """
         base = self.engine.sample(seed, [index])
         chooser = np.random.default_rng([seed, index, PAIR])
-        kinds = list(KINDS)
-        shares = np.array([share for share, _ in KINDS.values()])
-        kind = str(chooser.choice(kinds, p=shares / shares.sum()))
+        kind = _kind(chooser)
         arms = _arms(base)
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([seed, index, PAIR, attempt])
+            if attempt >= KIND_ATTEMPTS:
+                kind = _kind(rng)
             arrangement = KINDS[kind][1](rng)
             hands = self._touching(rng, arrangement, base.hand.betas, arms)
             if hands is None:
@@ -90,7 +91,7 @@ class PairSampler:
             if found is not None:
                 specs, touch = found
                 return Interaction(specs, kind, touch)
-        raise RuntimeError(f"seed {seed}: no pair of the kind {kind} was found for sample {index}")
+        raise RuntimeError(f"seed {seed}: no pair was found for sample {index}")
 
     # ---- Hands together
 
@@ -196,6 +197,12 @@ class PairSampler:
         return moved_hand(
             hand.params, rotation, torch.from_numpy(flip @ shift)[None], self.limbs.arms.model
         )
+
+
+def _kind(rng: Rng) -> str:
+    """A key of `KINDS`, by its share."""
+    shares = np.array([share for share, _ in KINDS.values()])
+    return str(rng.choice(list(KINDS), p=shares / shares.sum()))
 
 
 def one_arm(base: SampleSpecs) -> ArmSpec:

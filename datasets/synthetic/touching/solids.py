@@ -120,10 +120,12 @@ def strewn(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     corners = vertices[faces]
     longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
     steps = np.maximum(1, np.ceil(longest / SPACING)).astype(int)
-    parts = []
-    for count in np.unique(steps):
+    # Most faces are smaller than that: their corners are vertices, which are taken once.
+    parts = [vertices]
+    for count in np.unique(steps[steps > 1]):
         first, second = np.meshgrid(*[np.arange(count + 1)] * 2, indexing="ij")
-        inside = first + second <= count
+        inside = (first + second <= count) & (np.maximum(first, second) < count)
+        inside &= first + second > 0
         weights = np.stack([first[inside], second[inside], count - (first + second)[inside]], 1)
         parts.append(np.einsum("nk,fkc->fnc", weights / count, corners[steps == count]))
     return np.concatenate([part.reshape(-1, 3) for part in parts])

@@ -113,7 +113,7 @@ def _mug(rng: Rng) -> trimesh.Trimesh:
     handle = trimesh.creation.torus(0.3 * height, rng.uniform(0.004, 0.006), 24, 12)
     handle.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
     handle.apply_translation([radius, 0, 0])
-    whole = trimesh.util.concatenate([body, handle])
+    whole = _joined(body, handle)
     if rng.random() < 0.3:
         whole.apply_translation([-radius - 0.3 * height, 0, 0])
     return whole
@@ -126,7 +126,8 @@ def _box(rng: Rng) -> trimesh.Trimesh:
 
 def _ball(rng: Rng) -> trimesh.Trimesh:
     ball = trimesh.creation.icosphere(3, rng.uniform(0.02, 0.038))
-    return ball.apply_scale([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.8, 1.3)])
+    ball.apply_scale([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.8, 1.3)])
+    return ball
 
 
 def _capsule(rng: Rng) -> trimesh.Trimesh:
@@ -145,7 +146,8 @@ def _torus(rng: Rng) -> trimesh.Trimesh:
     large, small = rng.uniform(0.035, 0.08), rng.uniform(0.007, 0.016)
     ring = trimesh.creation.torus(large, small, 40, 14)
     ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
-    return ring.apply_translation([large, 0, 0])
+    ring.apply_translation([large, 0, 0])
+    return ring
 
 
 def _hammer(rng: Rng) -> trimesh.Trimesh:
@@ -154,7 +156,7 @@ def _hammer(rng: Rng) -> trimesh.Trimesh:
     handle.apply_translation([0, 0, 0.3 * length])
     head = _fine(trimesh.creation.box([rng.uniform(0.07, 0.11), *rng.uniform(0.02, 0.034, 2)]))
     head.apply_translation([0, 0, 0.8 * length])
-    return trimesh.util.concatenate([handle, head])
+    return _joined(handle, head)
 
 
 def _pen(rng: Rng) -> trimesh.Trimesh:
@@ -169,7 +171,8 @@ def _pen(rng: Rng) -> trimesh.Trimesh:
 def _card(rng: Rng) -> trimesh.Trimesh:
     sides = rng.uniform(0.04, 0.09, 2)
     card = _fine(trimesh.creation.box([rng.uniform(0.001, 0.009), *sides]))
-    return card.apply_translation([0, *rng.uniform(-0.3, 0.3, 2) * sides])
+    card.apply_translation([0, *rng.uniform(-0.3, 0.3, 2) * sides])
+    return card
 
 
 def _small(rng: Rng) -> trimesh.Trimesh:
@@ -185,7 +188,8 @@ def _small(rng: Rng) -> trimesh.Trimesh:
     if which == 2:
         return _fine(trimesh.creation.box(rng.uniform(0.01, 0.024, 3)))
     ring = trimesh.creation.torus(rng.uniform(0.009, 0.013), 0.0016, 28, 8)
-    return ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    return ring
 
 
 def _fine(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
@@ -193,6 +197,13 @@ def _fine(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     while mesh.edges_unique_length.max() > 1.5 * EDGE and 4 * len(mesh.faces) < MOST_FACES:
         mesh = mesh.subdivide()
     return mesh
+
+
+def _joined(first: trimesh.Trimesh, second: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Both bodies, each closed; they may lie in each other."""
+    faces = [first.faces, second.faces + len(first.vertices)]
+    vertices = np.concatenate([first.vertices, second.vertices])
+    return trimesh.Trimesh(vertices, np.concatenate(faces), process=False)
 
 
 IN_HAND: dict[str, Callable[[Rng], trimesh.Trimesh]] = {

@@ -98,6 +98,9 @@ SENTENCES: dict[str, str] = {
     "found {reason}",
     "weights.other_network": "expected weights of the network {expected!r}, found those of "
     "{found!r}",
+    "weights.other_camera": "expected weights of a network that projects hands by the {expected} "
+    "camera, as that of init.{network} does, found one of the {found} camera, which is for "
+    "init.networks={other} and init.{other}",
     "weights.no_decoder": "expected a HandNet with a segmentation decoder, found one without; "
     "init.segmentation may name other weights",
     "weights.other_hand_model": "expected a network for the hand model {expected}, found {found}",

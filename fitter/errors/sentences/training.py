@@ -76,6 +76,9 @@ SENTENCES: dict[str, str] = {
     "--list names the presets",
     "training.export_name": "expected a name that ends in .safetensors",
     "training.nothing_to_export": "expected a run with a checkpoint to export, found none",
+    "training.no_hand_model": "expected open_hand, or where the files of a hand model lie that its "
+    "authors give to who registers: MANO_RIGHT.pkl (docs/mano.md) or the folder of NIMBLE "
+    "(docs/nimble.md), found nothing there",
     "training.other_betas": "expected {expected}, the shape coefficients of the open hand, found "
     "{found}",
     "training.lacks": "expected {expected} for the {network}, found a data set without",
@@ -101,6 +104,14 @@ SENTENCES: dict[str, str] = {
     "only a stereo network learns from pairs",
     "training.supervision": "expected no section supervision for a network of the kind {network}, "
     "found one: only an autoencoder has a choice of it",
+    "training.posed_hands": "expected no section posed_hands for a network of the kind {network}, "
+    "found one: only a joint_vae learns from hands without images",
+    "training.no_hand_pairs": "expected pictures with a right and a left hand whose places before "
+    "the camera are known, which the loss penetration compares, found none",
+    "training.unpaired_source": "expected annotated data sets for a stage with the loss "
+    "penetration, found the source {source}: rendered samples show one hand each",
+    "training.odd_batch": "expected an even number for a stage with the loss penetration, which "
+    "learns from pairs of hands, found {found}",
     "training.frozen_random": "expected every part that is there and does not learn to have "
     "learned before, in an earlier stage or in run.start, found random weights in {parts}",
     "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "

@@ -37,7 +37,7 @@ class SpiralDecoder(nn.Module):
             start: (V, 3) what it says nearly at first, metres, as `MeshDecoder` has it.
         """
         super().__init__()
-        first = config.channels[0]
+        self._first = first = config.channels[0]
         self.dense = nn.Linear(config.latent, len(levels.meshes[0].vertices) * first)
         self.ups = nn.ModuleList(
             SparseUp(torch.from_numpy(up.vertices), torch.from_numpy(up.weights).to(start))
@@ -57,7 +57,7 @@ class SpiralDecoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """See `MeshDecoder`."""
         first, *others = self.convolutions
-        coarsest = self.dense(latent).unflatten(1, (len(first.path), -1))
+        coarsest = self.dense(latent).unflatten(1, (-1, self._first))
         features = functional.elu(first(coarsest))
         for up, convolution in zip(self.ups, others, strict=True):
             features = functional.elu(convolution(up(features)))

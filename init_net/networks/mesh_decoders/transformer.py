@@ -59,7 +59,7 @@ class TransformerDecoder(nn.Module):
         self.features, self.place = nn.Linear(config.latent, first), nn.Linear(3, first)
         self.narrow = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_Layer(width) for _ in range(LAYERS)) for width in widths
+            nn.Sequential(*(_Layer(width) for _ in range(LAYERS))) for width in widths
         )
         self.norm = nn.LayerNorm(widths[-1])
         self.last = nn.Linear(widths[-1], 3)
@@ -76,8 +76,7 @@ class TransformerDecoder(nn.Module):
         for number, block in enumerate(self.blocks):
             if number:
                 tokens = self.narrow[number - 1](tokens)
-            for layer in block:
-                tokens = layer(tokens)
+            tokens = block(tokens)
         moved = self.last(self.norm(tokens[:, -len(self.start) :]))
         coarse = self.start / UNIT + moved
         return UNIT * (self.up(coarse.mT).mT + self.rest)

@@ -22,6 +22,11 @@ from tests.support.shard_files import TIME, K, write_shard
 from tests.support.taken_objects import TakenObjects
 
 GIVEN = ["--use", "keypoints", "--device", "cpu", *ALONE]
+TOUCHING = (
+    "{solver: lm, iterations: 1, free: [global_orient, pose, shape, camera], "
+    "energies: {keypoints: 1, object_penetration: 1}}"
+)
+"""A short stage that looks at objects."""
 
 
 @pytest.fixture
@@ -141,7 +146,7 @@ def test_objects_of_a_data_set_are_used_on_request(name, tmp_path, say, monkeypa
     options = ["--dataset", name, images.root, "--out", out, "--split", images.split, *GIVEN]
     told = say(*options)
     assert told.status in (0, 1) and not any(taken.objects)
-    used = ["--use", "keypoints,objects"]
+    used = ["--use", "keypoints,objects", "--set", f"refine.stages.a={TOUCHING}"]
     told = say(*options, *used, "--overwrite")
     assert told.status in (0, 1), told.err
     found = [objects for objects in taken.objects if objects]

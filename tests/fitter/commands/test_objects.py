@@ -25,7 +25,13 @@ from tests.support.taken_objects import TakenObjects
 pytestmark = pytest.mark.usefixtures("same_process")
 
 K_OPTION = ["--intrinsics", "600,600,320,240"]
-RUN = ["photos", "--out", "o.zarr", *FAST, *ALONE]
+STAGE = (
+    "{solver: lm, iterations: 1, free: [global_orient, pose, shape, camera], "
+    "energies: {keypoints: 1, object_penetration: 1}}"
+)
+TOUCHING = [*ALONE, "--set", f"refine.stages.a={STAGE}"]
+"""One short stage that looks at objects, of hands that no network has initialised."""
+RUN = ["photos", "--out", "o.zarr", *FAST, *TOUCHING]
 
 
 @pytest.fixture
@@ -71,6 +77,11 @@ def test_a_folder_of_other_pictures_is_refused(refused, objects, tmp_path):
     refused(sentence("object.none", facts), *FAST, "--objects", objects)
     nowhere = tmp_path / "nowhere"
     refused(sentence("object.no_folder", {"file": nowhere}), *FAST, "--objects", nowhere)
+
+
+def test_objects_that_no_stage_looks_at_are_refused(refused, objects):
+    told = sentence("run.objects_unused", {"file": "--objects", "found": "none"})
+    refused(told, *FAST, *ALONE, "--objects", objects)
 
 
 def test_objects_of_frames_are_refused(refused, objects, tmp_path):
@@ -138,7 +149,7 @@ def test_bad_objects_fail_their_picture_alone(say, tmp_path):
     hands = dict.fromkeys(hands, bad_files.known_hands())
     (tmp_path / "known.json").write_text(json.dumps(hands))
     inputs = ["--keypoints", tmp_path / "known.json", "--objects", tmp_path / "objects"]
-    told = say(pictures, "--out", "o.zarr", "--device", "cpu", *inputs, *K_OPTION, *ALONE)
+    told = say(pictures, "--out", "o.zarr", "--device", "cpu", *inputs, *K_OPTION, *TOUCHING)
     assert told.status == 1
     rows = xr.open_zarr("o.zarr").load().set_xindex("image_name")
     for stem, begins in expected.items():

@@ -397,3 +397,15 @@ def test_a_step_of_the_camera_goes_with_the_square_of_its_unit(folder) -> None:
     torch.testing.assert_close(way(camera_unit=0.5), one / 4, rtol=1e-2, atol=1.5e-7)
     torch.testing.assert_close(way(camera_unit=0.5, length_unit=3.0), way(camera_unit=0.5))
     torch.testing.assert_close(way(length_unit=0.5), way(camera_unit=0.5))
+
+
+def test_the_interaction_preset_is_the_default_and_then_what_is_printed() -> None:
+    stages, own = load_config("interaction").refine.stages, load_config().refine.stages
+    assert list(stages) == [*own, "interaction"]
+    objects = {"object_penetration", "object_attraction"}
+    for name, stage in own.items():
+        kept = {energy: w for energy, w in stage.energies.items() if energy not in objects}
+        plain = stage.model_copy(update={"energies": kept, "contact_reach": 0.01})
+        assert stages[name] == plain
+    last = stages["interaction"]
+    assert last.solver == "adam" and last.energies["object_penetration"] == 10.0

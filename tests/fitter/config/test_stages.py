@@ -40,7 +40,8 @@ def test_every_name_means_something():
     assert set(FIELDS) == set(Free.__args__)
     assert set(FIELDS.values()) == set(SceneParams.__dataclass_fields__)
     squares = {name for name, energy in DECLARATIONS.items() if energy.least_squares}
-    assert set(FitConfig().energies) == squares - {"silhouette_l2"}
+    of_surfaces = {"silhouette_l2", "self_penetration", "object_penetration", "object_attraction"}
+    assert set(FitConfig().energies) == squares - of_surfaces
 
 
 def test_a_file_replaces_the_stages_whole_and_keeps_their_order(tmp_path):

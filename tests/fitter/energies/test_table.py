@@ -15,13 +15,15 @@ from fitter.config.stages import StageConfig
 from fitter.energies import ENERGIES, Quadratic, declare
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS
+from tests.support.held_things import balls_in
 from tests.support.refine_scenes import scene_model, task_of, true_hands, view_of
 
 
 @pytest.fixture(scope="module")
 def task() -> StageTask:
     model = scene_model(torch.float64)
-    return task_of(model, view_of(model, true_hands(model, 2), 32))
+    seen = task_of(model, view_of(model, true_hands(model, 2), 32))
+    return replace(seen, objects=balls_in(model, 2))
 
 
 def objective_of(task: StageTask, name: str) -> Objective:

@@ -12,6 +12,7 @@ from fitter.fitting.initializer import Predictions
 from fitter.hand_models import load_hand_model
 from fitter.masks.hand_mask import HandMask
 from fitter.quality.judge import HandJudge
+from fitter.quality.unfitted import UNFITTED_ERROR
 from fitter.quality.visibility import combined
 from fitter.refinement.scene import SceneModel
 from tests.support.judged_hands import SIDE, judged_hands
@@ -34,6 +35,19 @@ def test_worse_fits_are_expected_to_be_worse(judge, scenes) -> None:
     bad = judge(judged_hands(scenes, 8, perturbed(truth, size=4.0)))
     assert np.median(bad.error_mm) > np.median(good.error_mm)
     assert np.median(bad.probability) < np.median(good.probability) - 0.2
+
+
+def test_hands_that_nothing_was_fitted_to_are_judged_by_what_they_miss(judge, scenes) -> None:
+    """As where `fit.max_iterations` is 0: the worse, the lower."""
+    judged = judged_hands(scenes, 6)
+    still = replace(judged.fit, iterations=torch.zeros_like(judged.fit.iterations))
+    step = torch.arange(6.0).double()[:, None, None] * torch.tensor([4.0, -3.0]).double()
+    found = judge(replace(judged, fit=still, image_keypoints=judged.image_keypoints + step))
+    sizes = np.array([np.ptp(hand.keypoints, axis=0).max() for hand in judged.observed])
+    expected = UNFITTED_ERROR.error_mm(5 * np.arange(6) / sizes)
+    np.testing.assert_allclose(found.error_mm, expected, rtol=1e-6)
+    assert (found.probability <= found.presence).all()
+    assert found.probability[5] < 0.5 < judge(judged).probability[5]
 
 
 def test_hands_that_were_not_fitted_have_no_score(judge, scenes) -> None:

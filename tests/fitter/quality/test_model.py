@@ -20,6 +20,7 @@ from fitter.quality.model import (
     load_quality_model,
     quality_identity,
 )
+from fitter.quality.unfitted import LEAST_RESIDUAL, UNFITTED_ERROR
 
 COUNT = len(FEATURES)
 
@@ -112,6 +113,64 @@ def test_features_are_clipped_to_what_was_seen(random_model, features) -> None:
     edge = features.copy()
     edge[:, 3] = random_model.high[3]
     np.testing.assert_array_equal(random_model(far).error_mm, random_model(edge).error_mm)
+
+
+def typical_hands(count: int) -> np.ndarray:
+    """Features of hands as the model that ships knows them."""
+    model = load_quality_model()
+    rows = model.mean + model.scale * np.random.default_rng(2).normal(size=(count, COUNT))
+    return rows.clip(model.low, model.high)
+
+
+def of_residuals(row: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """(N, F) a hand's features with N residuals, and one keypoint that is far off."""
+    rows = np.repeat(row[None], len(residuals), 0)
+    rows[:, FEATURES.index("residual")] = residuals
+    rows[:, FEATURES.index("largest_residual")] = 10
+    return rows
+
+
+def test_a_residual_beyond_all_that_was_seen_lowers_the_score() -> None:
+    """In proportion; up to there nothing changes."""
+    model = load_quality_model()
+    high = model.high[FEATURES.index("residual")]
+    for row in typical_hands(30):
+        found = model(of_residuals(row, high * np.array([1.0, 2.0, 4.0, 20.0])))
+        np.testing.assert_allclose(found.error_mm / found.error_mm[0], [1, 2, 4, 20])
+        assert found.probability[1] < found.probability[0] and found.probability[3] < 0.05
+        assert (np.diff(found.probability) <= 0).all()
+
+
+class TestHandsThatNothingWasFittedTo:
+    def hands(self, count: int = 30) -> np.ndarray:
+        rows = typical_hands(count)
+        rows[:, FEATURES.index("iterations")] = 0
+        return rows
+
+    def test_the_residual_alone_says_the_error(self) -> None:
+        model, residuals = load_quality_model(), np.geomspace(LEAST_RESIDUAL, 3, 40)
+        constant, slope = UNFITTED_ERROR.constant, UNFITTED_ERROR.residual
+        for row in self.hands():
+            found = model(of_residuals(row, residuals))
+            np.testing.assert_allclose(found.error_mm, np.exp(constant) * residuals**slope)
+            z = np.log(GOOD_MM / found.error_mm) / UNFITTED_ERROR.spread
+            np.testing.assert_allclose(found.probability, found.presence / (1 + np.exp(-z)))
+            assert np.ptp(found.presence) == 0
+            assert (np.diff(found.probability) < 0).all() and found.probability[-1] < 0.01
+
+    def test_agreement_with_the_network_that_says_them_is_no_evidence(self) -> None:
+        """A network's hand that misses keypoints by a tenth of its size."""
+        model = load_quality_model()
+        rows = of_residuals(self.hands(1)[0], np.array([0.11]))
+        for name in ("fit_from_network", "fit_from_network_most", "fit_turned_from_network"):
+            rows[:, FEATURES.index(name)] = 0
+        assert model(rows).probability[0] < 0.6
+
+    def test_others_in_the_batch_are_judged_as_ever(self) -> None:
+        model, fitted = load_quality_model(), typical_hands(20)
+        together = model(np.concatenate([self.hands(20), fitted]))
+        for name, values in vars(model(fitted)).items():
+            np.testing.assert_array_equal(getattr(together, name)[20:], values)
 
 
 def test_what_ships_is_whole() -> None:

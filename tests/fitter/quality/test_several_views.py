@@ -21,8 +21,9 @@ JUDGED = Judgement(
 NOISE = np.array([np.nan, 0.01, 0.02])
 
 
-def together(weights=(1, 1, 1, 0.4, 1, 1), noise=NOISE, judged=JUDGED):
-    return judged_together(judged, HAND, np.array(weights, float), np.array(noise))
+def together(weights=(1, 1, 1, 0.4, 1, 1), noise=NOISE, judged=JUDGED, fitted=(True, True, True)):
+    given = (np.array(each) for each in (weights, noise, fitted))
+    return judged_together(judged, HAND, *given)
 
 
 def test_the_formula():
@@ -51,6 +52,13 @@ def test_views_that_hardly_count_are_not_asked():
     np.testing.assert_allclose(found.error_mm[1], wanted[0])
     np.testing.assert_allclose(found.probability[1], 0.99 * VIEWED_ERROR.good(wanted)[0])
     np.testing.assert_array_equal(found.visibility[1], JUDGED.visibility[1:3].max(0))
+
+
+def test_a_hand_that_was_fitted_to_no_view_is_thought_of_as_badly_as_in_any():
+    found, plain = together(fitted=(True, False, True)), together()
+    assert (found.error_mm[1], found.probability[1]) == (6.0, 0.7)
+    for name in ("error_mm", "probability"):
+        np.testing.assert_array_equal(vars(found)[name][[0, 2]], vars(plain)[name][[0, 2]])
 
 
 def test_where_no_view_counts_for_half_all_are_asked():

@@ -19,6 +19,7 @@ from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, SceneModel, draw
 from fitter.refinement.stages import LeastSquaresObjective
 from fitter.rendering.shading import interpolate, srgb_from_linear
+from tests.support.held_things import balls_in
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of
 
 SIDE = 32
@@ -38,7 +39,7 @@ def truth(model) -> HandParams:
 
 @pytest.fixture(scope="module")
 def task(model, truth) -> StageTask:
-    return task_of(model, view_of(model, truth, SIDE))
+    return replace(task_of(model, view_of(model, truth, SIDE)), objects=balls_in(model, 2))
 
 
 def random_scene(model: SceneModel, hands: HandParams) -> SceneParams:
@@ -82,7 +83,7 @@ def test_every_energy_is_one_finite_value_a_hand(task, truth, name) -> None:
     silent = name in ("relative_depth", "bone_directions", "limits", "texture_range")
     assert any(gradient[0].ne(0).any() for gradient in found) != silent
     rows = slice(1, 2)
-    one = StageTask(task.model, task.view[rows], task.targets[rows], task.fit)
+    one = task.select(torch.tensor([1]))
     alone = Objective.of(one, stage_of(name), model_start(task, truth)[rows])(scene[rows])
     torch.testing.assert_close(alone[0], value[1].detach(), rtol=1e-9, atol=1e-12)
 
@@ -108,7 +109,7 @@ def test_the_energies_of_data_are_those_that_change_with_what_is_seen(task, trut
         is_left=torch.zeros(2) > 0,
     )
     targets = KeypointTargets.of(normalise(observed).with_depth_gain(task.fit.relative_depth_gain))
-    elsewhere = StageTask(task.model, view, targets, task.fit)
+    elsewhere = replace(task, view=view, targets=targets)
     scene, start = random_scene(task.model, truth), model_start(task, truth)
     one, two = (Objective.of(seen, stage_of(name), start)(scene) for seen in (task, elsewhere))
     assert one.ne(two).all() == one.ne(two).any() == DECLARATIONS[name].uses_image

@@ -11,6 +11,7 @@ from torch import Tensor
 from fitter.config.options import FitConfig
 from fitter.config.stages import StageConfig
 from fitter.energies.keypoints import KeypointTargets
+from fitter.energies.touching import self_penetration
 from fitter.hand_models.known_shape import KnownShape
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
@@ -18,6 +19,7 @@ from fitter.refinement import Objective, StageTask, ViewedScenes, run_stages, st
 from fitter.refinement.scene import SceneModel, draw
 from fitter.rotations import roma
 from fitter.views.rows import RigRows, RootJoint
+from tests.support.contact_meshes import crossed
 from tests.support.refine_scenes import hands_of, perturbed, scene_model, true_hands, view_of
 from tests.support.stage_cases import SHORT, staged
 
@@ -173,6 +175,27 @@ def test_what_judges_a_hand_alone_counts_once(model, truth) -> None:
         for task in (viewed_task(model, truth, rig_rows([n, n])) for n in (1, 3))
     )
     torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-6)
+
+
+def test_a_hand_in_itself_counts_once_for_least_squares(model, truth) -> None:
+    """By whatever number of views, and for the hands that a problem is narrowed to."""
+    stage = SHORT.model_copy(update={"energies": {"self_penetration": 1e4}})
+    hands = replace(truth, hand_pose=crossed("open_hand").hand_pose)
+    problems = [
+        stages._least_squares_problem(task, stage, model.start(hands))
+        for task in (viewed_task(model, truth, rig_rows([n, n])) for n in (1, 3))
+    ]
+    one, three = (problem.linearize(hands) for problem in problems)
+    expected = 1e4 * self_penetration(model.hand(hands.to(torch.float32)).vertices, model.parts)
+    assert (expected > 0).all()
+    torch.testing.assert_close(one.cost, expected.double(), rtol=1e-4, atol=0)
+    index = torch.tensor([1])
+    narrowed = problems[1].select(index).linearize(hands[index])
+    for single, several, part in zip(
+        *(vars(found).values() for found in (one, three, narrowed)), strict=True
+    ):
+        torch.testing.assert_close(several, single, rtol=1e-12, atol=0)
+        torch.testing.assert_close(part, single[index], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("solver", ["lm", "adam"])

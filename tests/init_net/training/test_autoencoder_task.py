@@ -25,6 +25,7 @@ from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.log import METRICS
 from init_net.training.loop import DivergedError, Watch, train
 from init_net.training.loss_weights import AutoencoderWeights, loss_weights
+from init_net.training.pictures import CAPTION
 from init_net.training.supervision_config import SupervisionConfig
 from init_net.training.tasks import build_task
 from tests.support.autoencoder_crops import random_crops
@@ -334,11 +335,16 @@ def test_pictures_without_a_truth_in_space_are_measured_against_the_detector(tas
 
 
 def test_what_is_shown(task):
-    """Photographs, hands as they are drawn, and keypoints; without a hand, two columns."""
+    """Photographs, hands as they are drawn, and keypoints; without a hand, two columns; above each
+    of them what it is."""
     network = task.network.eval()
     with torch.no_grad():
         first, _, last = (task.pictures(stage) for stage in task.plan.stages)
-    assert first.shape == (6 * 224, 2 * 224, 3) and last.shape == (6 * 224, 3 * 224, 3)
-    drawn = last[:, 224:448]
+    height = CAPTION + 6 * 224
+    assert first.shape == (height, 2 * 224, 3) and last.shape == (height, 3 * 224, 3)
+    captions = np.split(last[:CAPTION], 3, 1)
+    assert all((strip < 100).any() for strip in captions), "what each column is"
+    assert all((a != b).any() for a, b in itertools.pairwise([*captions, captions[0]]))
+    drawn = last[CAPTION:, 224:448]
     assert 0.1 < (drawn.reshape(-1, 3).max(1) > 20).mean() < 0.9, "a hand before black"
     assert not network.training

@@ -191,6 +191,14 @@ class TestDataSets:
         assert learnable.require_learnable(config) == {}
         assert list(config.learned_from) == ["data"]
 
+    @pytest.mark.parametrize("option", ["datasets", "validation_datasets"])
+    def test_one_that_is_not_there(self, tmp_path, option):
+        given = {"dataset": "freihand", "folder": str(tmp_path / "no"), "samples": "kept"}
+        config = configured(tmp_path, "handnet", **{option: {"B": given}})
+        where = f"{option}.B.folder={tmp_path / 'no'}: {tmp_path / 'no'}"
+        with raises("dataset.lacks", file=where, what="folder"):
+            learnable.require_learnable(config)
+
     def autoencoder(self, learning, images: Pictures, supervision: str, **losses) -> TrainConfig:
         """Of the losses alone that are given."""
         config = learning(images, "handnet")

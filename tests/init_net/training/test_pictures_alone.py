@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 
+from datasets.readers.found_hands import PART
 from fitter.inputs.intrinsics import Intrinsics
 from init_net.samples import conversion
 from init_net.samples.config import SamplesConfig, StereoSamplesConfig
 from init_net.samples.shards import ShardedSamples
-from init_net.training import export, sources
+from init_net.training import export, preparing, sources
 from init_net.training.autoencoder_task import AutoencoderTask
 from init_net.training.checkpoints import load_checkpoint
 from init_net.training.command import _public, train_hands
@@ -107,6 +109,16 @@ class TestSamples:
         sources.annotated_source.cache_clear()
         with raises("samples.other_option", option="annotations"):
             sources.prepare(source)
+
+    def test_pictures_are_counted_as_they_are_looked_at(self, folder, tmp_path, detector):
+        """By whole parts, whose end a bar would pass otherwise."""
+        photos = write_pictures(tmp_path / "many", *(f"1-{n:02d}.png" for n in range(PART + 3)))
+        for count, searched in ((5, PART), (PART + 1, PART + 3), (None, PART + 3)):
+            source = with_photos(folder, photos, count=count).datasets["photos"]
+            assert sources.pictures_to_search(source) == searched
+        told: list[int] = []
+        sources.find_hands(with_photos(folder, photos, count=5).datasets["photos"], told.append)
+        assert sum(told) == PART
 
     def test_the_unsure_are_left_out(self, folder, photos, detector):
         source = with_photos(folder, photos, least_score=0.6).datasets["photos"]
@@ -270,6 +282,20 @@ class TestCommand:
         wanted = said("training.few_hands", **facts)
         assert (told.status, told.err) == (2, f"train-hands: {wanted}\n")
         assert not Path("rendered").exists()
+
+
+def test_renders_to_validate_on_are_announced_where_they_are_missing(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(preparing, "_prepare", lambda *given: None)
+    there = configured(folder, "handnet")
+    preparing.prepare_all(there, Console(stderr=True))
+    assert capsys.readouterr().err == ""
+    held_out = there.validation.model_copy(update={"folder": str(tmp_path / "no"), "count": 2000})
+    missing = there.model_copy(update={"validation": held_out})
+    preparing.prepare_all(missing, Console(stderr=True, width=200))
+    told = capsys.readouterr().err
+    assert "2,000 samples" in told and "--set validation.count=" in told
 
 
 def test_the_card_names_no_folder_of_the_user(photos):

@@ -56,7 +56,9 @@ def test_a_folder_of_another_layout(damage, tmp_path, say, monkeypatch):
 def test_no_folder(tmp_path, say, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = say(PRESET, "--quiet", command=train_hands)
-    assert told.status == 2 and told.err.startswith("train-hands: nimble: ")
+    wanted = InputError("training.no_hand_model", file="network.hand_model=nimble")
+    assert told.status == 2 and told.err == f"train-hands: {wanted}\n"
+    assert "docs/nimble.md" in told.err
     assert not list(tmp_path.iterdir())
 
 

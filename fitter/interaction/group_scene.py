@@ -1,0 +1,185 @@
+"""Groups of one size from round to round: what is seen of them, and what is minimised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitter.config.interaction import InteractionConfig
+from fitter.energies.scene import SceneParams, focal_applied
+from fitter.interaction.contact_points import ContactSurface
+from fitter.interaction.coupling import to_other
+from fitter.interaction.group_problem import (
+    GroupHands,
+    GroupManifold,
+    GroupProblem,
+    PairData,
+    flat,
+    grouped,
+)
+from fitter.interaction.occlusion import (
+    DrawnPairs,
+    SeenPoints,
+    draw_pairs,
+    hidden_by_other,
+    points_beside,
+    points_in_order,
+    seen_in_other_crop,
+)
+from fitter.interaction.pictured import Bucket, HandsOfPictures
+from fitter.interaction.things import ThingByHand
+from fitter.refinement.refiner import Refiner
+from fitter.refinement.stages import LeastSquaresObjective, StageTask
+from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
+
+
+@dataclass(frozen=True)
+class GroupScene:
+    """What the fit of G groups of n hands shares from round to round."""
+
+    refiner: Refiner
+    surface: ContactSurface
+    config: InteractionConfig
+    hands: HandsOfPictures
+    bucket: Bucket
+    task: StageTask
+
+    def fitted(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
+        """The G n hands after all rounds, and (G,) bool which groups diverged."""
+        config, model = self.config, self.task.model
+        options = LevenbergMarquardt(
+            max_iterations=config.iterations,
+            relative_tolerance=self.refiner.least_squares[-1].tolerance,
+        )
+        manifold = GroupManifold(model.fit.manifold, self.bucket.count)
+        diverged = torch.zeros(len(self.bucket.groups), dtype=torch.bool, device=self.left.device)
+        for penetration in config.penetration_weights:
+            problem = self.problem(params, penetration)
+            start = grouped(params.hand.to(torch.float64), self.bucket.count)
+            result = levenberg_marquardt(problem, start, options, manifold)
+            hand = self.task.known.sized(model.fit.size, flat(result.params))
+            params = params.with_hand(hand.to(params.transl.dtype))
+            diverged = diverged | (result.status == int(Status.DIVERGED))
+        return params, diverged
+
+    def problem(self, params: SceneParams, penetration: float | None = None) -> GroupProblem:
+        """What is minimised from where the hands are, with a weight of penetration of its own or
+        the last round's."""
+        bucket = self.bucket
+        hidden, order, beside = self._seen(params)
+        view = self.task.view
+        weight = view.mask_weight * ~hidden
+        task = replace(self.task, view=replace(view, mask_weight=weight))
+        last = self.refiner.least_squares[-1]
+        own = LeastSquaresObjective.of(task, last, params)
+        group, first, second = bucket.pairs
+        pairs = PairData(group, first, second, self._alike, order, beside)
+        held = GroupHands(self.left, params.offsets, self.task.known)
+        model = self.task.model.fit
+        return GroupProblem(
+            model=model,
+            surface=self.surface,
+            own=own,
+            hands=held,
+            pairs=pairs,
+            things=self._things,
+            count=bucket.count,
+            config=self.config
+            if penetration is None
+            else self.config.model_copy(update={"penetration_weight": penetration}),
+            shape_prior=last.energies.get("shape_prior", 0.0),
+        )
+
+    @cached_property
+    def left(self) -> Tensor:
+        """(G n,) bool."""
+        return self.hands.left[self.bucket.hands]
+
+    def _seen(self, params: SceneParams) -> tuple[Tensor, SeenPoints, SeenPoints]:
+        """(G n, S, S) bool pixels in which another hand stands in front, points that say who is
+        nearer, and points that touch in the picture."""
+        group, first, second = self.bucket.pairs
+        start = group * self.bucket.count
+        ends = start + first, start + second
+        drawn = [self._drawn(params, *pair) for pair in (ends, ends[::-1])]
+        side = self.task.view.size
+        hidden = torch.zeros(len(self.left), side, side, dtype=torch.int64, device=start.device)
+        for hand, each in zip(ends, drawn, strict=True):
+            hidden = hidden.index_add(0, hand, hidden_by_other(each).long())
+        self._hide_behind_things(hidden, params)
+        beside = points_beside(drawn[0], self.task.model.hand.faces)
+        return hidden > 0, self._order(drawn[0], *ends), beside
+
+    def _hide_behind_things(self, hidden: Tensor, params: SceneParams) -> None:
+        """Count, in place, the pixels of (G n, S, S) in which a thing stands before the hand."""
+        if not self._things:
+            return
+        count, view = self.bucket.count, self.task.view
+        own = torch.tensor([t.group * count + t.hand for t in self._things], device=hidden.device)
+        drawn = self._drawn(params, own, own)
+        K = focal_applied(view.intrinsics, params.log_focal)
+        for thing, hand, depth in zip(self._things, own.tolist(), drawn.own_depth, strict=True):
+            hidden[hand] += thing.hides(depth, K[hand], view.size).long()
+
+    @cached_property
+    def _things(self) -> tuple[ThingByHand, ...]:
+        """The things that hands of the groups may touch."""
+        pictures, left = self.hands.picture, self.left.tolist()
+        found = []
+        for g, group in enumerate(self.bucket.groups):
+            if not group.things:
+                continue
+            there = self.hands.things[int(pictures[group.hands[0]])]
+            for hand, number in group.things:
+                side = left[g * self.bucket.count + hand]
+                found.append(ThingByHand.of(there[number], g, hand, side, self.surface))
+        return tuple(found)
+
+    def _drawn(self, params: SceneParams, first: Tensor, second: Tensor) -> DrawnPairs:
+        """Pairs in the crops of the first hands."""
+        model, view = self.task.model, self.task.view
+        vertices = model.hand(params.hand).vertices + params.offsets
+        K = focal_applied(view.intrinsics, params.log_focal)[first]
+        other = to_other(self.left[first] != self.left[second], vertices[second])
+        return draw_pairs(model.topology, vertices[first], other, K, view.size)
+
+    def _order(self, drawn: DrawnPairs, first: Tensor, second: Tensor) -> SeenPoints:
+        shares = self._shares
+        K = self.task.view.intrinsics
+        other = seen_in_other_crop(
+            shares[second], K[first], K[second], self.left[first] != self.left[second]
+        )
+        return points_in_order(drawn, self.task.model.hand.faces, shares[first], other)
+
+    @cached_property
+    def _shares(self) -> Tensor:
+        """(G n, S, S) what networks see of the hands in their crops, NaN where nothing is said."""
+        side = self.task.view.size
+        nothing = np.full((side, side), np.nan, np.float32)
+        masks = [self.hands.masks[place] for place in self.bucket.hands.tolist()]
+        stacked = np.stack([nothing if mask is None else mask for mask in masks])
+        return torch.as_tensor(stacked).to(self.task.view.mask)
+
+    @cached_property
+    def _alike(self) -> Tensor:
+        """(P,) weight of each pair's difference in shape: of a left and a right hand that may be
+        one person's."""
+        places, people = self.bucket.places.tolist(), self.hands.people
+        sides = self.hands.left.tolist()
+        weights = []
+        for g, group in enumerate(self.bucket.groups):
+            own = [places[g][k] for k in range(self.bucket.count)]
+            alone = self.bucket.count == 2
+            for i, j in group.pairs:
+                who = {people[own[i]], people[own[j]]}
+                known = None not in who
+                same = len(who) == 1 if known else alone
+                weights.append(float(same and sides[own[i]] != sides[own[j]]))
+        like = self.hands.intrinsics
+        return self.config.alike_weight * torch.tensor(
+            weights, dtype=torch.float64, device=like.device
+        )

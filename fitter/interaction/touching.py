@@ -1,0 +1,126 @@
+"""Which hands of a picture are fitted together: those whose meshes' boxes touch each other's, and
+those whose boxes touch that of a known thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+_SAME_HAND = 0.25
+"""Two found hands of one side are one hand where their keypoints lie, on average, within this share
+of the longer side of the box. # not published"""
+
+
+@dataclass(frozen=True)
+class PicturedHands:
+    """N fitted hands of some pictures, as far as it decides who touches whom.
+
+    Attributes:
+        picture: (N,) int64, which picture each is in.
+        left: (N,) bool.
+        boxes: (N, 4) x0, y0, x1, y1 around the projected mesh, pixels; NaN for a hand that takes no
+            part, such as one that failed or is none.
+        keypoints: (N, 21, 2) pixels, projected.
+        sureness: (N,) the greater the surer that it is a hand.
+        things: picture -> (T, 4) boxes of the known things in it, NaN for one that counts for
+            nothing.
+    """
+
+    picture: np.ndarray
+    left: np.ndarray
+    boxes: np.ndarray
+    keypoints: np.ndarray
+    sureness: np.ndarray
+    things: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Touching:
+    """Hands of one picture that are fitted together.
+
+    Attributes:
+        hands: places of the hands, ascending.
+        pairs: places in `hands` of each two whose boxes touch.
+        things: place in `hands`, and number of a thing of the picture whose box it touches.
+    """
+
+    hands: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+    things: tuple[tuple[int, int], ...] = ()
+
+
+def touching(hands: PicturedHands, margin: float) -> list[Touching]:
+    """The groups of two hands and more, or of one with things, by their first hand.
+
+    A hand that was found twice takes part once, as the surer of the two: nothing is to push a hand
+    out of itself.
+
+    Args:
+        hands: of any pictures.
+        margin: share of its longer side by which each box is widened.
+    """
+    usable = np.isfinite(hands.boxes).all(1)
+    near = _near(hands.boxes, margin) & (hands.picture[:, None] == hands.picture[None])
+    near &= usable[:, None] & usable[None]
+    for place in np.argsort(-hands.sureness, kind="stable"):
+        twice = near[place] & _same_hand(hands, int(place))
+        near[twice] = near[:, twice] = False
+    groups = [_group(hands, near, part, margin) for part in _parts(near)]
+    return [group for group in groups if len(group.hands) > 1 or group.things]
+
+
+def _near(boxes: np.ndarray, margin: float) -> np.ndarray:
+    """(N, N) bool: widened boxes overlap; of a hand and itself it is False."""
+    near = _overlap(_widened(boxes, margin), _widened(boxes, margin))
+    np.fill_diagonal(near, False)
+    return near
+
+
+def _widened(boxes: np.ndarray, margin: float) -> np.ndarray:
+    width = margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    return np.concatenate([boxes[:, :2] - width, boxes[:, 2:] + width], 1)
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) bool of boxes (N, 4) and (M, 4); False where one is NaN."""
+    with np.errstate(invalid="ignore"):
+        low = np.maximum(first[:, None, :2], second[None, :, :2])
+        high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+        over: np.ndarray = (low <= high).all(-1)
+    return over
+
+
+def _same_hand(hands: PicturedHands, place: int) -> np.ndarray:
+    """(N,) bool: less sure hands that are the one at `place` found again."""
+    apart = np.linalg.norm(hands.keypoints - hands.keypoints[place], axis=-1).mean(1)
+    box = hands.boxes[place]
+    close = apart <= _SAME_HAND * (box[2:] - box[:2]).max()
+    numbers = np.arange(len(close))
+    surer = hands.sureness[place] > hands.sureness
+    first = (hands.sureness[place] == hands.sureness) & (place < numbers)
+    found: np.ndarray = close & (hands.left == hands.left[place]) & (surer | first)
+    return found
+
+
+def _parts(near: np.ndarray) -> list[tuple[int, ...]]:
+    """Connected components, each ascending, by their first member."""
+    parts: list[tuple[int, ...]] = []
+    left = set(range(len(near)))
+    while left:
+        part, new = set(), {min(left)}
+        while new:
+            part |= new
+            new = {int(k) for place in new for k in np.flatnonzero(near[place])} - part
+        left -= part
+        parts.append(tuple(sorted(part)))
+    return parts
+
+
+def _group(hands: PicturedHands, near: np.ndarray, part: Sequence[int], margin: float) -> Touching:
+    count = range(len(part))
+    pairs = tuple((i, j) for i in count for j in count if i < j and near[part[i], part[j]])
+    things = hands.things.get(int(hands.picture[part[0]]), np.empty((0, 4)))
+    touched = _overlap(_widened(hands.boxes[list(part)], margin), things)
+    return Touching(tuple(part), pairs, tuple((int(i), int(t)) for i, t in np.argwhere(touched)))

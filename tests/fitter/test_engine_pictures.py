@@ -1,0 +1,39 @@
+"""All hands of an image are in one batch of the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fitter.config.options import Config
+from fitter.engine import Engine
+from fitter.fitting.detected_image import DetectedImage
+from fitter.records import HandObservation
+
+
+def engine(**options: object) -> Engine:
+    return Engine(Config.model_validate({"init": {"source": "keypoints"}, **options}))
+
+
+def image(hands: int) -> DetectedImage:
+    hand = HandObservation(np.zeros((21, 2)), np.ones(21), "right", 0.9, 0.9)
+    return DetectedImage((64, 64), np.eye(3), "given", (hand,) * hands)
+
+
+@pytest.mark.parametrize(
+    ("hands", "expected"),
+    [
+        # Images with one hand are cut as hands always were: into batches of one size.
+        ([1] * 7, [4, 3]),
+        ([3, 3, 1, 2], [3, 3, 3]),
+        ([9], [9]),
+        ([0, 2, 0, 0], [2]),
+        ([0, 0], []),
+    ],
+)
+def test_images_are_never_cut(hands, expected) -> None:
+    small = engine(run={"batch_size": 4}, refine={"stages": {}})
+    batches = list(small._batches([image(count) for count in hands]))
+    assert [sum(len(each.hands) for each in batch) for batch in batches] == expected
+    kept = [each for batch in batches for each in batch if each.hands]
+    assert [len(each.hands) for each in kept] == [count for count in hands if count]

@@ -1,0 +1,54 @@
+"""Rendered grasps, found by the detector, the object unknown and known: what becomes of the fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.synthetic import SyntheticEngine, SyntheticSettings
+from datasets.synthetic.touching.engine import InteractionEngine
+from fitter import HandFitter
+from fitter.contact import PosedObject, Surface, closed
+from fitter.fitted_hand import FittedHand
+from fitter.metrics import penetration_depth
+
+GRASPS = (5, 13)
+"""Of seed 9000: two whose hands, fitted alone, lie deep in what they hold."""
+
+
+@pytest.fixture(scope="module")
+def grasps() -> dict[str, list]:
+    """Images, K and objects, as `HandFitter` takes them."""
+    engine = InteractionEngine(SyntheticEngine(512, SyntheticSettings.unoccluded()), "objects")
+    given: dict[str, list] = {"images": [], "K": [], "objects": []}
+    for index in GRASPS:
+        scene = engine.sample(9000, index)
+        (batch,) = engine.render(scene)
+        given["images"].append(batch.image[0].numpy())
+        given["K"].append(batch.intrinsics[0].numpy())
+        given["objects"].append([scene.held])
+    return given
+
+
+def depth(hand: FittedHand, thing: PosedObject) -> float:
+    """M-PD, millimetres."""
+    faces = closed(torch.as_tensor(np.asarray(hand.faces, np.int64)), len(hand.vertices))
+    fitted = Surface(torch.as_tensor(np.asarray(hand.vertices, np.float64))[None], faces)
+    body = Surface(torch.from_numpy(thing.vertices)[None], torch.from_numpy(thing.mesh.faces))
+    return 1000 * float(penetration_depth(fitted, body, None).maximum[0])
+
+
+def test_a_hand_is_less_in_the_object_that_is_known(grasps):
+    things = [own[0] for own in grasps["objects"]]
+    with HandFitter(device="cpu", max_hands=1) as fitter:
+        known = fitter(**grasps)
+        unknown = fitter(grasps["images"], grasps["K"])
+        none = fitter(grasps["images"], grasps["K"], objects=[[], []])
+    before, after = (
+        np.array([depth(hands[0], thing) for hands, thing in zip(found, things, strict=True)])
+        for found in (unknown, known)
+    )
+    assert before.min() > 2 and (after < before).all() and after.sum() < 0.6 * before.sum()
+    for one, other in zip(none, unknown, strict=True):
+        np.testing.assert_array_equal(one[0].vertices, other[0].vertices)
