@@ -258,8 +258,11 @@ FOUND = (
     ("pictures", "pictures"),
     ("without", "of these without a hand found"),
     ("hands", "hands found"),
-    ("wrong", "of these a quarter of the true box or more from the true hand"),
+    ("wrong", "of these wrong: a quarter of the true box or more from the true hand"),
     ("left", "of these taken for left hands, none being one"),
+    ("learned", "hands that the detector sees once more in the crop around them: learned from"),
+    ("learned_wrong", "of these wrong as above"),
+    ("learned_left", "of these taken for left hands"),
 )
 """What is counted of found hands, and how it is called."""
 
