@@ -214,8 +214,8 @@ class HandRow:
         units="1",
     )
     touch_group: int | None = stored(
-        "number, from 1 on, of the group of touching hands of the image that the hand is in; 0 for "
-        "a hand that touches none",
+        "number, from 1 on, of the group that the hand is in, of hands whose boxes touch in the "
+        "image; 0 for a hand whose box touches none",
         dtype="int32",
         units="1",
     )
