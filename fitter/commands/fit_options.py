@@ -146,7 +146,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         "--alone",
         action="store_true",
         help="fit every hand by itself; without it hands whose boxes in the image touch are fitted "
-        "together, so that they are less deep in each other",
+        "together, so that they are less deep in each other, where a stage is solved by lm",
     )
     fit.add_argument(
         "--max-hands",

@@ -25,6 +25,7 @@ from init_net.training.mesh_truth import TrueMeshes
 from init_net.training.pair_evaluation import PairErrors
 from init_net.training.pictures import crop_pictures
 from init_net.training.plan import Stage
+from init_net.training.ranks import Ranks
 from init_net.training.sample_tasks import ImageTask, by_set
 from init_net.training.task import WHOLE
 from init_net.training.touching_hands import HandPairs, PairSurfaces
@@ -73,11 +74,9 @@ class MeshTask(ImageTask):
         for name, source in sources.items():
             if not isinstance(source, DatasetConfig):
                 raise InputError("training.unpaired_source", file=where, source=name)
-        if size % HANDS:
-            raise InputError("training.odd_batch", file="optimiser.batch_size", found=size)
+        Ranks().require_even(size, HANDS)
         pairs = HandPairs.of(cast("dict[str, DatasetConfig]", sources))
-        owner = np.zeros(len(pairs.pairs), np.int64)
-        return pairs, Mixture(owner, [None], config.run.seed, stage.number)
+        return pairs, Mixture(pairs.owner, [*named.values()], config.run.seed, stage.number)
 
     def batch(self, step: int, rows: slice = WHOLE) -> MeshSamples:  # type: ignore[override]
         """See `Task.batch`; of a stage of pairs an even number of rows from an even one on."""
