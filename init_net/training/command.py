@@ -277,7 +277,10 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         return EXIT_OK
     request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
-        return _train(request, device)
+        status = _train(request, device)
+    if options.smoke and ranks.is_first and status == EXIT_OK:
+        say(console, "a smoke test learns nothing: its figures mean nothing")
+    return status
 
 
 def _asked(options: argparse.Namespace, console: Console) -> tuple[TrainConfig, Path]:
