@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from datasets.synthetic.rig_scenes import RigEngine
     from datasets.synthetic.rig_shapes import dome_rig, rig_focus, stereo_rig
     from datasets.synthetic.settings import SyntheticSettings
+    from datasets.synthetic.touching.engine import InteractionEngine
 
 __all__ = [
+    "InteractionEngine",
     "RigEngine",
     "RigRequest",
     "SampleSpecs",
@@ -47,6 +49,7 @@ __all__ = [
     "write_rig_dataset",
 ]
 _MODULES = {
+    "InteractionEngine": "touching.engine",
     "RigEngine": "rig_scenes",
     "RigRequest": "rig_request",
     "SampleSpecs": "records",

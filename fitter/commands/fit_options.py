@@ -145,8 +145,8 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--alone",
         action="store_true",
-        help="fit every hand by itself; without it hands of an image that touch are fitted "
-        "together, so that they do not go through each other, where a stage is solved by lm",
+        help="fit every hand by itself; without it hands whose boxes in the image touch are fitted "
+        "together, so that they are less deep in each other, where a stage is solved by lm",
     )
     fit.add_argument(
         "--max-hands",

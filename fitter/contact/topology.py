@@ -14,14 +14,14 @@ from fitter.errors import InputError
 from fitter.shapes import check_shapes
 
 
-def closed(faces: Tensor, vertices_count: int) -> Tensor:
+def closed(faces: Tensor | np.ndarray, vertices_count: int) -> Tensor:
     """Close the open loops of a mesh, such as a hand's wrist, each by a fan over its own vertices.
 
     A fan begins at the loop's lowest vertex from which no side of its triangles is an edge of the
     mesh already. No vertex is added: the lid moves with the hand.
 
     Args:
-        faces: (F, 3) integer, wound alike.
+        faces: (F, 3) integer, wound alike; an array as fitted hands have it, too.
         vertices_count: V of the mesh.
 
     Returns:
@@ -32,6 +32,8 @@ def closed(faces: Tensor, vertices_count: int) -> Tensor:
             faces are not wound alike, more than two share an edge, or loops meet in a vertex.
     """
     check_shapes(faces=(faces, ("F", 3)))
+    if isinstance(faces, np.ndarray):  # of unsigned integers, of which PyTorch computes little
+        faces = torch.from_numpy(faces.astype(np.int64))
     faces = faces.long()
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < vertices_count:
         raise InputError("contact.faces", vertices=vertices_count)

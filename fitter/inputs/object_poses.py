@@ -27,6 +27,9 @@ from fitter.records import IntrinsicsSource
 
 _KEYS = ("mesh", "rotation", "quaternion", "translation", "pose", "close")
 
+_KNOWN_KEYS = "mesh, rotation or quaternion with translation, pose in the place of these, close"
+"""The same for messages: which belong together."""
+
 _MOST_OFF = 1e-3
 """By how much entries of R R^T may differ from those of 1: three digits are kept in some files."""
 
@@ -73,7 +76,7 @@ def posed_object(given: Any, where: str, folders: Sequence[Path] = (Path(),)) ->
         raise InputError("object.entry", file=where, found=type(given).__name__)
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
-        raise InputError("object.unknown_key", file=where, known=", ".join(_KEYS), found=unknown[0])
+        raise InputError("object.unknown_key", file=where, known=_KNOWN_KEYS, found=unknown[0])
     if "mesh" not in given:
         raise InputError("object.no_key", file=where, key="mesh")
     rotation, translation = _pose(given, where)
@@ -89,7 +92,11 @@ def mesh_path(given: str | Path, folders: Sequence[Path]) -> Path:
 def _mesh(given: Mapping[str, Any], where: str, folders: Sequence[Path]) -> ObjectMesh:
     mesh, close = given["mesh"], given.get("close")
     if isinstance(mesh, str | Path):
-        return read_object_mesh(mesh_path(mesh, folders), close)
+        path = mesh_path(mesh, folders)
+        if not path.exists():
+            looked = " or ".join(dict.fromkeys(str(folder / mesh) for folder in folders))
+            raise InputError("object.mesh_missing", file=where, mesh=str(mesh), looked=looked)
+        return read_object_mesh(path, close)
     if hasattr(mesh, "vertices") and hasattr(mesh, "faces"):
         mesh = (mesh.vertices, mesh.faces)
     if not isinstance(mesh, Sequence) or isinstance(mesh, bytes) or len(mesh) != 2:

@@ -214,8 +214,8 @@ class HandRow:
         units="1",
     )
     touch_group: int | None = stored(
-        "number, from 1 on, of the group of touching hands of the image that the hand is in; 0 for "
-        "a hand in no group, and where groups were not looked for",
+        "number, from 1 on, of the group that the hand is in, of hands whose boxes touch in the "
+        "image; 0 for a hand in no group, and where groups were not looked for",
         dtype="int32",
         units="1",
     )

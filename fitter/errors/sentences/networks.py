@@ -43,8 +43,8 @@ SENTENCES: dict[str, str] = {
     **_DETECTOR,
     # What packages offer, and what a configuration asks of it.
     "network.not_offered": "expected one of {known}, found {found!r}",
-    "network.no_initialisation": "expected weights of a network to begin with ({known}), "
-    "found none",
+    "network.no_initialisation": "expected weights of a network to begin with ({known}: shipped "
+    "where the network ships, or a file of train-hands), found none",
     "network.not_shipped": "expected a file of weights, since none ship with the project "
     "(train-hands learns them), found shipped",
     "network.of_others": "expected init.networks={expected} as well, whose option it is, found "

@@ -15,7 +15,7 @@ _FILES = {
     "{found}",
     "object.shared": "expected objects for every picture of its own, found that {one!r} and "
     "{other!r} share {shared!r}",
-    "object.unknown_key": "expected {known}, found {found!r}",
+    "object.unknown_key": "expected no key but {known}, found {found!r}",
     "object.unlistable": "expected a folder of objects that may be listed, found {reason}",
 }
 
@@ -32,6 +32,7 @@ _MESHES = {
     "object.mesh_kind": "expected a mesh that ends in {known}, found {found}",
     "object.mesh_large": "expected metres and at most {most:g} across, found {found:.4g}, probably "
     "millimetres of something {metres:.2g} m across",
+    "object.mesh_missing": "expected the mesh {mesh!r} at {looked}, found no file there",
     "object.mesh_not_finite": "expected finite vertices, found {found} of {count} that are not",
     "object.mesh_open": "expected a closed mesh, found {found} of {count} edges open; close it, or "
     'write "close": "holes" beside it to fill its holes, or "hull" to take its convex hull',

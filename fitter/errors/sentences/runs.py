@@ -73,7 +73,7 @@ SENTENCES: dict[str, str] = {
     ),
     "run.masks_unused": "expected stages that use masks, found {found}",
     "run.objects_unused": "expected stages with object_penetration or object_attraction, found "
-    "{found}",
+    "{found}; the default's stages have both, others go without --objects",
     "run.new_beside_people": (
         "cannot take what is new ({count} of the images): the shapes of its people were made "
         "without them; fit all of them into another --out"

@@ -23,6 +23,16 @@ def test_a_closed_mesh_stays_as_it_is() -> None:
         assert torch.equal(closed(model.faces, len(model.v_template)), model.faces)
 
 
+@pytest.mark.parametrize("kind", ["uint32", "int32"])
+def test_triangles_in_an_array_are_as_good(kind: str) -> None:
+    surface = ball([[0.0, 0, 0]], fineness=2)
+    count = surface.vertices.shape[1]
+    faces = opened(surface.faces, [0])
+    expected = closed(faces, count)
+    assert len(expected) > len(faces)
+    assert torch.equal(closed(faces.numpy().astype(kind), count), expected)
+
+
 def test_a_cut_wrist_is_closed_without_a_vertex_more() -> None:
     model = hand("open_hand")
     wrist = model.v_template[:, 0]

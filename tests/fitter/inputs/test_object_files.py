@@ -93,7 +93,7 @@ BAD = {
     "object.quaternion": {"mesh": "box.obj", "translation": AHEAD, "quaternion": [1, 1, 0, 0]},
     "object.pose": {"mesh": "box.obj", "pose": np.eye(3)},
     "object.mesh": entry(mesh=4),
-    "object.no_mesh": entry("missing.obj"),
+    "object.mesh_missing": entry("missing.obj"),
     "object.close": entry(close="tape"),
 }
 
@@ -102,6 +102,16 @@ BAD = {
 def test_what_is_no_object_is_refused(folder, code):
     with raises(code):
         posed_object(BAD[code], "here", [folder])
+
+
+def test_a_missing_mesh_says_where_it_was_looked_for(folder):
+    write_objects(folder / "sub" / "d.json", [entry("gone.obj")])
+    looked = f"{folder / 'sub' / 'gone.obj'} or {folder / 'gone.obj'}"
+    with raises("object.mesh_missing", mesh="gone.obj", looked=looked):
+        ObjectFolder.open(folder).objects_of(picture("sub/d.jpg"))
+    write_objects(folder / "d.json", [entry("gone.obj")])
+    with raises("object.mesh_missing", looked=str(folder / "gone.obj")):  # once
+        ObjectFolder.open(folder).objects_of(picture("d.jpg"))
 
 
 @pytest.mark.parametrize("missing", ["rotation", "translation"])
