@@ -13,8 +13,8 @@ from fitter.contact import PosedObject, Surface, closed
 from fitter.fitted_hand import FittedHand
 from fitter.metrics import penetration_depth
 
-GRASPS = (5, 13)
-"""Of seed 9000: two whose hands, fitted alone, lie deep in what they hold."""
+GRASPS = (5,)
+"""Of seed 9000: one whose hand, fitted alone, lies deep in what it holds."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_hand_is_less_in_the_object_that_is_known(grasps):
     with HandFitter(device="cpu", max_hands=1) as fitter:
         known = fitter(**grasps)
         unknown = fitter(grasps["images"], grasps["K"])
-        none = fitter(grasps["images"], grasps["K"], objects=[[], []])
+        none = fitter(grasps["images"], grasps["K"], objects=[[] for _ in GRASPS])
     before, after = (
         np.array([depth(hands[0], thing) for hands, thing in zip(found, things, strict=True)])
         for found in (unknown, known)
