@@ -126,8 +126,8 @@ def bad_objects(folder: Path) -> dict[str, str]:
             [entry(), entry(rotation=np.array(UPRIGHT) * 2)],
             "turned.json, object 1: expected a rotation, found R times its transpose",
         ),
-        "lost": ([entry("lost.glb")], "lost.glb: expected a mesh, found: No such file"),
-        "key": ([entry(colour="red")], "key.json, object 0: expected mesh, rotation"),
+        "lost": ([entry("lost.glb")], "lost.json, object 0: expected the mesh 'lost.glb' at "),
+        "key": ([entry(colour="red")], "key.json, object 0: expected no key but mesh, rotation"),
         "layout": ({"K": CAMERA}, "layout.json: expected a list of objects"),
     }
     for stem, (content, _) in said.items():
