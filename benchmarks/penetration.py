@@ -1,6 +1,6 @@
 """Milliseconds a pair of hands of signed distances and penetration, and what the grid misses.
 
-python benchmarks/penetration.py --json benchmarks/results/penetration.json
+python benchmarks/penetration.py --pairs 24 --json benchmarks/results/penetration/cpu.json
 python benchmarks/penetration.py --batch-sizes 1 16 64 --device cuda --pairs 0
 
 Pairs are open hands in random poses, a right one and a left one of another person, that touch: the

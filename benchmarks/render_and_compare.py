@@ -178,12 +178,13 @@ def autoencoder(weights: Path, model: str | None = None) -> HandAutoencoder:
 
 def measured_mean(plan: ComparePlan, results: Path) -> None:
     """A network that has learned nothing, where that is not done yet: it says the mean hand."""
-    file = results / "mean" / "untrained-0-0.json"
-    if not file.exists():
-        network = build_network(arm_of("location", 1, 0).network(plan), 0)
-        assert isinstance(network, HandAutoencoder)
-        said = {"arm": "untrained", "steps": 0, "seed": 0}
-        write_result(file, {**said, **hands(network.eval(), plan)})
+    for measure in ("hands", "joints"):
+        file = results / "mean" / f"{measure}-0-0.json"
+        if not file.exists():
+            network = build_network(arm_of("location", 1, 0).network(plan), 0)
+            assert isinstance(network, HandAutoencoder)
+            said = {"arm": measure, "steps": 0, "seed": 0}
+            write_result(file, {**said, **MEASURES[measure](network.eval(), plan)})
 
 
 def measured_found(plan: ComparePlan, results: Path) -> None:
@@ -247,7 +248,7 @@ def main(words: Sequence[str] | None = None) -> None:
             continue
         file = given.results / measure / f"{arm}.json"
         measured(file, arm, plan, partial(result_of, measure, arm, plan))
-    if {"table4", "all"} & {*given.parts}:
+    if {"table4", "zhao6", "all"} & {*given.parts}:
         measured_mean(plan, given.results)
     if {"table5", "zhao2", "zhao3", "all"} & {*given.parts}:
         measured_found(plan, given.results)

@@ -23,8 +23,10 @@ from datasets.readers.found_hands import LIST, PART, FoundPicture, KeptHands
 from datasets.readers.images import open_images
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
+from init_net.samples.config import DatasetConfig
 from init_net.samples.shards import SHARD, ShardedSamples
 from init_net.samples.sightings import WRONG_HAND
+from init_net.training.sources import learned_from, look_at, prepare
 
 SPAN = 2 * SHARD
 """Samples that are read at once."""
@@ -59,26 +61,40 @@ def found_pictures(plan: Plan, count: int) -> dict[str, Any]:
     }
 
 
-def found_figures(plan: Plan, count: int) -> dict[str, float]:
-    """What the detector found in those pictures.
+def found_figures(plan: Plan, count: int) -> dict[str, int]:
+    """What the detector found in those pictures, and what of it is learned from: hands that it sees
+    once more in the crop around them.
 
     Returns:
-        ``pictures``; ``hands`` found in them, ``without`` pictures without any; ``wrong`` hands
-        whose keypoints lie `WRONG_HAND` or more of the true box from the true ones, mean distance;
-        ``left`` hands that it took for left ones, all being right.
+        ``pictures``; ``without`` those without a hand found; ``hands`` found; ``wrong`` hands whose
+        keypoints lie `WRONG_HAND` or more of the true box from the true ones, mean distance;
+        ``left`` hands taken for left ones, all being right; ``learned`` hands learned from, and of
+        these ``learned_wrong`` and ``learned_left``.
     """
-    found_pictures(plan, count)
-    kept = KeptHands(plan.work / "pictures" / "cameras")
-    said = dict.fromkeys(("hands", "without", "wrong", "left"), 0)
+    source = DatasetConfig(**found_pictures(plan, count))
+    prepare(source)
+    look_at(source, 1)
+    kept = KeptHands(Path(str(source.split)))
+    without, wrong, left = 0, [], []
     for number, truth in enumerate(_fields(ShardedSamples(plan.samples, count), "keypoints_2d")):
         hands = kept.picture(number, _name(number)).hands
         extent = np.ptp(truth, axis=0).max()
-        far = [np.linalg.norm(hand.keypoints - truth, axis=1).mean() / extent for hand in hands]
-        said["hands"] += len(hands)
-        said["without"] += not hands
-        said["wrong"] += sum(float(each) >= WRONG_HAND for each in far)
-        said["left"] += sum(hand.side == "left" for hand in hands)
-    return {"pictures": count, **said}
+        without += not hands
+        for hand in hands:
+            distance = np.linalg.norm(hand.keypoints - truth, axis=1).mean()
+            wrong.append(distance >= WRONG_HAND * extent)
+            left.append(hand.side == "left")
+    learned = learned_from([source], as_seen=True).samples.chosen
+    return {
+        "pictures": count,
+        "without": without,
+        "hands": len(wrong),
+        "wrong": int(np.sum(wrong)),
+        "left": int(np.sum(left)),
+        "learned": len(learned),
+        "learned_wrong": int(np.sum(np.array(wrong)[learned])),
+        "learned_left": int(np.sum(np.array(left)[learned])),
+    }
 
 
 def _name(number: int) -> str:

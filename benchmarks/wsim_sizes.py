@@ -71,7 +71,7 @@ def _levels(network: MeshNet) -> list[int]:
         layers = [m for m in decoder.convolutions if isinstance(m, SpiralConvolution)]
         return [len(layer.path) for layer in layers]
     if isinstance(decoder, TransformerDecoder):
-        return [decoder.up.in_features, whole]
+        return [decoder.up.shape[1], whole]
     return [whole]
 
 

@@ -40,9 +40,9 @@ from fitter.store.schema import (
     JOINT_DIMENSIONS,
     MODEL,
     VARIABLES,
-    Variable,
     with_initialisations,
 )
+from fitter.store.variables import Variable
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

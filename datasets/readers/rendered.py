@@ -134,8 +134,10 @@ class RenderedImages(AnnotatedImages):
 
     def masks(self, place: int) -> np.ndarray:
         """(hands, H, W) bool, pixels at least half of which show the hand."""
-        files = [self._file("mask", place, "jpg"), self._file(SECOND_MASK, place, "jpg")]
-        return np.stack([read_raw_image(file) > 127 for file in files if file.exists()])
+        truth = read_json(self._file("truth", place, "json"), _LAYOUT)
+        kinds = ["mask", SECOND_MASK] if "second" in truth else ["mask"]
+        files = [require_file(self._file(kind, place, "jpg"), _LAYOUT) for kind in kinds]
+        return np.stack([read_raw_image(file) > 127 for file in files])
 
     def depth(self, place: int) -> np.ndarray:
         """(H, W) float32 metres of whatever is nearest, 0 where the background is."""

@@ -43,7 +43,8 @@ from fitter.inputs.shards import ShardFiles
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
-from fitter.store.schema import HandRow, ImageRow, Variable
+from fitter.store.schema import HandRow, ImageRow
+from fitter.store.variables import Variable
 
 _READ = frozenset(
     (

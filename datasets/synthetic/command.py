@@ -43,8 +43,8 @@ training_xyz.json, training_scale.json, with depth and all parameters beside the
 depends on the seed and on i alone, so samples that are there are kept, and a larger --count adds
 to them.
 
-With --interaction the hands touch each other or what they hold, and nothing is inside anything: the
-second hand's mask and what is held are written, too.
+With --interaction the hands touch each other or what they hold, and nothing is more than 0.5 mm
+inside anything: the second hand's mask and what is held are written, too.
 
 With --stereo, --dome or --rig several cameras see each hand. Every camera's folder, DIR/left and
 DIR/right or DIR/NAME, is such a data set then. DIR/rig.json says where the cameras stand, and

@@ -71,15 +71,18 @@ class DistanceGrid:
         NaN of a point or a mesh that is not finite. Differentiable in the points and in where the
         meshes are; in the dtype of `points`.
         """
-        place = (points.double() - self.low[:, None]) / self.cell[:, None] - 0.5
-        cells = self.depth.shape[1]
+        # NaN would reach, as 0 * NaN, whatever the points of finite pairs share with others.
+        whole = self.depth.isfinite().flatten(1).all(1) & self.low.isfinite().all(-1)
+        known = points.isfinite().all(-1) & whole[:, None]
+        depth = torch.where(whole[:, None, None, None], self.depth, 0.0)
+        low, cell = (torch.where(whole[:, None], of, 1.0) for of in (self.low, self.cell))
+        away = torch.where(known[..., None], points.double(), low[:, None]) - low[:, None]
+        place = away / cell[:, None] - 0.5
         # Of the sampler's axes the first is the last of the volume's.
-        scaled = 2 * place.flip(-1) / (cells - 1) - 1
+        scaled = 2 * place.flip(-1) / (depth.shape[1] - 1) - 1
         sampled = torch.nn.functional.grid_sample(
-            self.depth[:, None], scaled[:, :, None, None], align_corners=True
+            depth[:, None], scaled[:, :, None, None], align_corners=True
         )
-        # Of a place that is not finite the sampler makes 0.
-        known = place.isfinite().all(-1)
         return torch.where(known, sampled[:, 0, :, 0, 0], torch.nan).to(points.dtype)
 
 

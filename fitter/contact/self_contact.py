@@ -19,7 +19,7 @@ def self_penetration(hands: Surface, parts: HandParts) -> Tensor:
 
     Args:
         hands: B of one model, closed.
-        parts: of that model.
+        parts: of that model and that side: a mirrored hand's faces are wound the other way.
 
     Returns:
         (B,) metres squared, 0 for a hand that is not in itself, such as one at rest; NaN for one

@@ -57,6 +57,20 @@ def open_edges(edges: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
     return [edge for edge, more in excess for _ in range(more)]
 
 
+def edge_uses(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How triangles (F, 3) share their E edges, those of triangles that name a vertex twice left
+    out: (E,) how many run along each, and (E,) how many more do so one way than the other,
+    negative for from its higher vertex to its lower one. A mesh is closed where that is 0."""
+    ends = np.asarray(faces, np.int64)[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    whole = (ends[:, 0] != ends[:, 1]).reshape(-1, 3).all(axis=1)
+    ends = ends[np.repeat(whole, 3)]
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    count = int(high.max(initial=0)) + 1
+    _, edge, uses = np.unique(low * count + high, return_inverse=True, return_counts=True)
+    ways = np.where(ends[:, 0] == low, 1.0, -1.0)
+    return uses, np.bincount(edge.reshape(-1), ways, len(uses)).astype(np.int64)
+
+
 def cone(edges: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
     """Triangles from all open edges of a mesh to one vertex of each of its openings: with them it
     is closed, whatever the edges are like."""
@@ -77,7 +91,8 @@ def check_closed(faces: Tensor) -> None:
 
 @lru_cache(maxsize=64)
 def _open_count(faces: bytes) -> int:
-    return len(open_edges(Counter(directed_edges(np.frombuffer(faces, np.int64).reshape(-1, 3)))))
+    _, balance = edge_uses(np.frombuffer(faces, np.int64).reshape(-1, 3))
+    return int(np.abs(balance).sum())
 
 
 def _loops(edges: list[tuple[int, int]]) -> list[list[int]]:

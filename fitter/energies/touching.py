@@ -47,7 +47,8 @@ def gap_quadratic(
     """The losses of contacts summed for each of B pairs, over the number of the first's vertices.
 
     `penetration`'s form `squared` is this of `contacts` one way plus this of those the other way,
-    likewise `attraction`. Gauss-Newton: of a gap's derivatives only the first count.
+    likewise `attraction`. Gauss-Newton: of a gap's derivatives only the first count. All pairs take
+    as long as the one with the most contacts.
 
     Args:
         near: from vertices of the first meshes to the second.

@@ -15,7 +15,8 @@ from fitter.store.frame_schema import FrameRow, ViewHandRow
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.row_kinds import Row
-from fitter.store.schema import HandRow, ImageRow, Variable
+from fitter.store.schema import HandRow, ImageRow
+from fitter.store.variables import Variable
 
 _MESH = frozenset(("vertex", "offset_vertex"))
 _SKIN = frozenset(("colour_vertex", "texel_row", "texel_column"))

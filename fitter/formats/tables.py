@@ -15,7 +15,8 @@ import numpy as np
 from fitter.formats.hand_record import HandRecord, plain
 from fitter.store.frame_schema import ViewHandRow
 from fitter.store.row_kinds import FRAME_HAND_VARIABLES
-from fitter.store.schema import DIMENSION_LABELS, HAND_VARIABLES, HandRow, Variable
+from fitter.store.schema import DIMENSION_LABELS, HAND_VARIABLES, HandRow
+from fitter.store.variables import Variable
 
 if TYPE_CHECKING:
     from fitter.meshes import HandMeshes

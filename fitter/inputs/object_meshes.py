@@ -18,6 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fitter.contact.records import ObjectMesh
+from fitter.contact.topology import edge_uses
 from fitter.errors import InputError
 from fitter.inputs.numbers import as_numbers, shortened
 
@@ -25,7 +26,8 @@ MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off")
 """Endings of files of meshes, in lower or upper case."""
 
 MOST_FACES = 100_000
-"""Of an object. Every point of a hand is compared with every face of it in every iteration."""
+"""Of an object. Each takes memory and time to read. A CPU searches a tree of them; a GPU compares
+every point of a hand with every one, in every iteration."""
 
 LARGEST_EXTENT = 5.0
 """Metres; what is larger and held by a hand is in millimetres."""
@@ -147,7 +149,7 @@ def object_mesh(
         points, corners = _hull(points, where)
     elif close == "holes":
         corners = _filled(points, corners, where)
-    _check_closed(points, corners, where)
+    _check_closed(corners, where)
     volume = _volume(points, corners)
     extent = float(np.ptp(points, axis=0).max())
     if abs(volume) <= 1e-9 * extent**3:
@@ -229,13 +231,9 @@ def _hull(points: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
     return kept, np.where(outward[:, None], corners, corners[:, ::-1])
 
 
-def _check_closed(points: np.ndarray, corners: np.ndarray, where: str) -> None:
+def _check_closed(corners: np.ndarray, where: str) -> None:
     """Refuse edges that not two triangles share, and neighbours that face opposite ways."""
-    ends = corners[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    low, high = ends.min(axis=1), ends.max(axis=1)
-    _, edge, uses = np.unique(low * len(points) + high, return_inverse=True, return_counts=True)
-    # An edge is gone along once each way by two triangles that face the same way.
-    balance = np.bincount(edge.reshape(-1), np.where(ends[:, 0] == low, 1.0, -1.0))
+    uses, balance = edge_uses(corners)
     is_open = uses % 2 == 1
     if is_open.any():
         raise InputError("object.mesh_open", file=where, found=int(is_open.sum()), count=len(uses))

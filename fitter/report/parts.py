@@ -15,7 +15,8 @@ from fitter.report.summary import ReportSummary
 from fitter.report.thumbnails import Thumbnails
 from fitter.results import Results
 from fitter.store.layout import Block
-from fitter.store.schema import HandRow, ImageRow, Variable
+from fitter.store.schema import HandRow, ImageRow
+from fitter.store.variables import Variable
 
 _IMAGES = 128
 """Images of a part: so many thumbnails are in memory at once."""

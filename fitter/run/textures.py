@@ -31,7 +31,8 @@ from fitter.store.layout import PASSES, Block
 from fitter.store.people import PEOPLE
 from fitter.store.people_textures import TEXTURES, PersonTexture, write_textures
 from fitter.store.reader import StoreReader
-from fitter.store.schema import ImageRow, Variable
+from fitter.store.schema import ImageRow
+from fitter.store.variables import Variable
 from fitter.system.files import write_whole
 from fitter.system.lock import WriterLock
 from fitter.system.messages import count

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from fitter.records import MaskSource
-from fitter.store.schema import IMAGE, HandRow, ImageRow, as_of, stored
+from fitter.store.schema import IMAGE, HandRow, ImageRow
+from fitter.store.variables import as_of, stored
 
 VIEW_STATUS = ("none", "ok", "no_hand", "failed", "missing")
 FRAME_STATUS = ("pending", "ok", "no_hand", "failed")

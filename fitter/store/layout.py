@@ -29,9 +29,9 @@ from fitter.store.schema import (
     JOINT_DIMENSIONS,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
-    Variable,
     with_initialisations,
 )
+from fitter.store.variables import Variable
 from fitter.system.files import write_whole
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr

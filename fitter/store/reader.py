@@ -26,7 +26,8 @@ from fitter.store.older import (
 )
 from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
 from fitter.store.rows import disassemble, disassemble_frames
-from fitter.store.schema import OPTIONAL_DIMENSIONS, PEOPLE_VARIABLES, Variable
+from fitter.store.schema import OPTIONAL_DIMENSIONS, PEOPLE_VARIABLES
+from fitter.store.variables import Variable
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
     import xarray as xr

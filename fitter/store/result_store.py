@@ -51,7 +51,7 @@ from fitter.store.layout import (
 from fitter.store.reader import StoreReader, decode_flags
 from fitter.store.row_kinds import Row
 from fitter.store.rows import assemble
-from fitter.store.schema import Variable
+from fitter.store.variables import Variable
 from fitter.system.files import flush, write_whole
 from fitter.system.lock import WHOLE, Share, WriterLock
 

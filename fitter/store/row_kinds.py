@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewRow
-from fitter.store.schema import CAMERA, VARIABLES, HandRow, ImageRow, Variable, declared
+from fitter.store.schema import CAMERA, VARIABLES, HandRow, ImageRow
+from fitter.store.variables import Variable, declared
 
 RIG = "rig: metres, origin and axes as the rig file has them"
 

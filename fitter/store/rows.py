@@ -9,7 +9,8 @@ import numpy as np
 
 from fitter.store.frame_schema import FrameRow, ViewHandRow, ViewRow
 from fitter.store.row_kinds import Row
-from fitter.store.schema import HandRow, ImageRow, Variable, declared
+from fitter.store.schema import HandRow, ImageRow
+from fitter.store.variables import Variable, declared
 
 _VIEWS = tuple(v.name for v in declared(ViewRow, ()))
 _VIEW_HANDS = tuple(v.name for v in declared(ViewHandRow, ()))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from init_net.training.config import OptimiserConfig
+from init_net.training.run_config import OptimiserConfig
 from init_net.training.stage_config import Schedule, StageConfig
 
 T = TypeVar("T")

@@ -281,7 +281,8 @@ def test_an_arm_is_trained_and_measured_once(folder, tmp_path, monkeypatch):
     assert made == [f"hands/{name}-4-3.json" for name in names] + [
         *(f"joints/{name}-4-3.json" for name in ("zhao-nimble", "zhao-open")),
         *(f"keypoints/{name}-3.json" for name in ("consistency-4", "estimator-8", "orientation-4")),
-        "mean/untrained-0-0.json",
+        "mean/hands-0-0.json",
+        "mean/joints-0-0.json",
     ]
     said = json.loads((results / "hands" / "photometric-4-3.json").read_text())
     assert said["hands"] == 2 and said["pa_mpjpe_mm"] > 0

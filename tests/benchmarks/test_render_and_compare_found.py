@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -76,9 +77,19 @@ def test_wrong_hands_are_learned_from_with_the_camera_of_their_sample(plan, dete
     assert found.found_pictures(plan, COUNT) == source and len(detector.looked) == COUNT
 
 
-def test_what_was_found_is_counted_against_the_truth(plan, detector):
-    said = found.found_figures(plan, COUNT)
-    assert said == {"pictures": COUNT, "hands": 3, "without": 1, "wrong": 1, "left": 1}
+def test_what_was_found_is_counted_against_the_truth(plan, detector, monkeypatch):
+    monkeypatch.setattr(found, "look_at", lambda source, variants: None)
+
+    def learned_from(sources, as_seen):
+        (source,), made = sources, ShardedSamples(plan.work / "pictures" / "samples")
+        assert as_seen and source.samples_folder == made.folder and len(made) == 3
+        return SimpleNamespace(samples=made.subset(np.array([1, 2])))
+
+    monkeypatch.setattr(found, "learned_from", learned_from)
+    assert found.found_figures(plan, COUNT) == {
+        "pictures": COUNT, "without": 1, "hands": 3, "wrong": 1, "left": 1,
+        "learned": 2, "learned_wrong": 1, "learned_left": 1,
+    }  # fmt: skip
 
 
 def test_two_do_not_look_at_the_same_pictures(plan, detector):

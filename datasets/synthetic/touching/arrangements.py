@@ -1,7 +1,8 @@
 """How the two hands of somebody are held towards each other, before they touch.
 
 Directions are those of the owner: x to the right, y up, z back toward the chest. A hand is said by
-where its fingers point and where its palm faces.
+where its fingers point and where its palm faces. All angles, distances and shares are ours (not
+published), chosen by what the pictures look like.
 """
 
 from __future__ import annotations

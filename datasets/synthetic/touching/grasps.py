@@ -1,5 +1,5 @@
 """Hands that hold something: it comes to rest in the palm or between fingertips, and the fingers
-close until they touch it."""
+close until they touch it. All angles, distances and shares are ours (not published)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from datasets.synthetic.poses import (
     sample_candidate,
 )
 from datasets.synthetic.records import SampleSpecs
+from datasets.synthetic.touching.limbs import Limb, Limbs
 from datasets.synthetic.touching.measured import DEEPEST, touch_of
-from datasets.synthetic.touching.moves import TOUCH, Closed, approached, closed
+from datasets.synthetic.touching.moves import TOUCH, ClosedFingers, approached, close_fingers
 from datasets.synthetic.touching.pairs import assembled, one_arm, square_view
 from datasets.synthetic.touching.records import Interaction
-from datasets.synthetic.touching.solids import Limb, Limbs, Solid, gap, limb_gap
+from datasets.synthetic.touching.solids import Solid, gap, limb_gap
 from datasets.synthetic.touching.things import BETWEEN_TIPS, IN_HAND, Thing, sample_thing
 from fitter.contact import PosedObject
 from fitter.conventions import MODEL_FINGERS
@@ -82,7 +83,7 @@ class GraspSampler:
         opened[:, FLEXION] *= np.where(opened[:, FLEXION] > 0, _OPEN[between], 1.0)
         hands = pose_candidates(self.model, [replace(candidate, angles=opened)],
                                 base.hand.betas.numpy())  # fmt: skip
-        if not is_good(self.model, hands)[0]:
+        if not is_good(self.model, hands)[0] or self._own_depth(hands.params) > DEEPEST:
             return None
         limb = self.limbs.posed(hands.params, one_arm(base), False)
         axes = candidate.rotation @ self.model.frame.T
@@ -100,18 +101,14 @@ class GraspSampler:
 
     def _closed(
         self, rng: Rng, params: HandParams, opened: np.ndarray, body: Solid, between: bool
-    ) -> Closed:
-        def probes(angles: np.ndarray) -> np.ndarray:
-            pose = self.model.anatomy.hand_pose(torch.from_numpy(angles))
-            many = params.map(lambda value: value.expand(len(angles), *value.shape[1:]))
-            return self.limbs.vertices_of(replace(many, hand_pose=pose), False)
-
+    ) -> ClosedFingers:
         share = np.ones(len(MODEL_FINGERS))
         if between:
             # Those that do not hold it curl a little, or rest.
             share[1:4] = rng.uniform(0.0, 0.5)
             share *= 0.75
-        return closed(opened, probes, self.limbs.finger, body, share)
+        fingers = self.limbs.fingers(params, self.model.anatomy, left=False)
+        return close_fingers(opened, fingers, body, share)
 
     def _checked(
         self,
@@ -129,7 +126,8 @@ class GraspSampler:
             return None
         arm = one_arm(base)
         limb = self.limbs.posed(params, arm, False)
-        if limb_gap(limb.whole, body) < -DEEPEST:
+        deep = self._own_depth(params)
+        if deep > DEEPEST or limb_gap(limb.whole, body) < -DEEPEST:
             return None
         touch = touch_of(limb.hand, body)
         if touch.penetration > DEEPEST or min(touch.vertices) == 0:
@@ -138,7 +136,12 @@ class GraspSampler:
         view = square_view(rng, full_intrinsics([candidate]), keypoints, candidate.egocentric)
         specs = assembled(base, params, arm, view, None)
         specs = replace(specs, mode=torch.tensor([candidate.mode]))
-        return Interaction(specs, thing.mesh.name, touch, posed, thing)
+        return Interaction(specs, thing.mesh.name, touch, (deep,), posed, thing)
+
+    def _own_depth(self, params: HandParams) -> float:
+        """Metres by which the hand is in itself."""
+        vertices = self.limbs.vertices_of(params, left=False)
+        return float(self.limbs.own_depths(vertices, left=False).max())
 
 
 def _turned(rng: Rng, axis: np.ndarray, across: np.ndarray | None = None) -> np.ndarray:
@@ -186,9 +189,9 @@ def _between(rng: Rng, thing: Thing, limb: Limb, axes: np.ndarray) -> PosedObjec
     return posed
 
 
-def _is_held(shut: Closed, between: bool) -> bool:
+def _is_held(shut: ClosedFingers, between: bool) -> bool:
     """The thumb and a finger hold it, or three fingers do."""
-    others = np.delete(shut.stopped, _THUMB)
+    others = np.delete(shut.touching, _THUMB)
     if between:
-        return bool(shut.stopped[_THUMB] and shut.stopped[0])
-    return bool(others.sum() >= 3 or (shut.stopped[_THUMB] and others.sum() >= 2))
+        return bool(shut.touching[_THUMB] and shut.touching[0])
+    return bool(others.sum() >= 3 or (shut.touching[_THUMB] and others.sum() >= 2))

@@ -10,11 +10,14 @@ DEEPEST = 0.0005
 
 
 def touch_of(first: Solid, second: Solid) -> Touch:
-    """Between vertices of each of two bodies and the other."""
-    of_first, of_second = second.inside(first.vertices), first.inside(second.vertices)
+    """Between each of two bodies, its vertices and the middles of its faces, and the other."""
+    of_first, of_second = second.inside(first.probes), first.inside(second.probes)
     least = float(min(of_first.min(), of_second.min()))
     return Touch(
         penetration=max(0.0, -least),
         gap=max(0.0, least),
-        vertices=(int((of_first < CONTACT).sum()), int((of_second < CONTACT).sum())),
+        vertices=(
+            int((of_first[: len(first.vertices)] < CONTACT).sum()),
+            int((of_second[: len(second.vertices)] < CONTACT).sum()),
+        ),
     )

@@ -1,8 +1,8 @@
 """How bodies come into touch: one moves until it meets the other, fingers close until they do.
 
-Both start apart and move no further than they are apart, so that nothing ever passes through
-anything: penetration is zero by construction, up to what lies between the points that are tested,
-which `datasets.synthetic.touching.measured` finds out.
+Both start apart and move no further than they are apart, and a finger stops at its own hand as
+well, so that nothing ever passes through anything: penetration is zero by construction, up to what
+lies between the points that are tested, which `datasets.synthetic.touching.measured` finds out.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ STEPS = 60
 """Of a body that approaches; more take those that slide along each other, which are given up."""
 CLOSING = 14
 """Poses between the open and the closed finger that are tried one after the other."""
-AT_ONCE = 5
+AT_ONCE = 3
 """Of these poses that are tried together."""
-HALVINGS = 4
+HALVINGS = 3
 """Of the step in which a finger meets something."""
 FLEXIONS = np.deg2rad([[70.0, 85.0, 55.0]] * 4 + [[40.0, 50.0, 60.0]])
 """By how much the joints of each finger of `MODEL_FINGERS` close at most."""
@@ -55,32 +55,58 @@ def approached(fixed: Solid, moving: Solid, direction: np.ndarray, furthest: flo
 
 
 @dataclass(frozen=True)
-class Closed:
-    """Fingers that have closed: `angles` (15, 3) radians, `stopped` (5,) bool, who met
-    something."""
+class Fingers:
+    """The fingers of a hand, and how they meet something.
+
+    Attributes:
+        vertices: (B, V, 3) of hands of angles (B, 15, 3).
+        finger: (V,) row of `MODEL_FINGERS` of each vertex, -1 of those that do not move.
+        faces: (F, 3), each of one finger.
+        caught: of vertices (B, V, 3) the fingers that are in their own hand, (B, 5) bool.
+    """
+
+    vertices: Callable[[np.ndarray], np.ndarray]
+    finger: np.ndarray
+    faces: np.ndarray
+    caught: Callable[[np.ndarray], np.ndarray]
+
+    def stopped(self, angles: np.ndarray, obstacle: Solid) -> tuple[np.ndarray, np.ndarray]:
+        """(B, 5) bool each, fingers of hands of angles (B, 15, 3) that touch an obstacle, by their
+        vertices and the middles of their faces, and those that touch it or their own hand."""
+        vertices = self.vertices(angles)
+        own = np.flatnonzero(self.finger >= 0)
+        of_point = np.concatenate([self.finger[own], self.finger[self.faces[:, 0]]])
+        points = np.concatenate([vertices[:, own], vertices[:, self.faces].mean(axis=2)], axis=1)
+        clearance = obstacle.clearance(points.reshape(-1, 3), looked=NEAR)
+        clearance = clearance.reshape(len(points), -1)
+        rows = range(len(MODEL_FINGERS))
+        least = np.stack([clearance[:, of_point == row].min(axis=1) for row in rows], 1)
+        touching: np.ndarray = least < 0.5 * TOUCH
+        return touching, touching | self.caught(vertices)
+
+
+@dataclass(frozen=True)
+class ClosedFingers:
+    """Fingers that have closed: `angles` (15, 3) radians, `touching` (5,) bool, who met the
+    obstacle."""
 
     angles: np.ndarray
-    stopped: np.ndarray
+    touching: np.ndarray
 
 
-def closed(
-    angles: np.ndarray,
-    probes: Callable[[np.ndarray], np.ndarray],
-    finger: np.ndarray,
-    obstacle: Solid,
-    furthest: np.ndarray | float = 1.0,
-) -> Closed:
-    """Close the fingers of a hand until each touches an obstacle.
+def close_fingers(
+    angles: np.ndarray, fingers: Fingers, obstacle: Solid, furthest: np.ndarray | float = 1.0
+) -> ClosedFingers:
+    """Close the fingers of a hand until each touches an obstacle, or its own hand.
 
     Args:
         angles: (15, 3) radians from which they close.
-        probes: (B, P, 3) points of hands of angles (B, 15, 3).
-        finger: (P,) row of `MODEL_FINGERS` of each point, -1 of points that do not move.
+        fingers: of the hand.
         obstacle: what they close on.
         furthest: share of `FLEXIONS` of each finger, (5,) or one.
     """
     limit = joint_limits()[1]
-    stopped = np.zeros(len(MODEL_FINGERS), bool)
+    touching = np.zeros(len(MODEL_FINGERS), bool)
     for joints in _PARTS:
         change = np.zeros_like(angles)
         for row, name in enumerate(MODEL_FINGERS):
@@ -90,10 +116,10 @@ def closed(
                 full = FLEXIONS[row, joint] * np.broadcast_to(furthest, len(MODEL_FINGERS))[row]
                 room = limit[place, FLEXION] - angles[place, FLEXION]
                 change[place, FLEXION] = np.clip(full, 0.0, max(room, 0.0))
-        share, met = _free_share(angles, change, probes, finger, obstacle)
-        stopped |= met
+        share, met = _free_share(angles, change, fingers, obstacle)
+        touching |= met
         angles = angles + _by_joint(share) * change
-    return Closed(angles, stopped)
+    return ClosedFingers(angles, touching)
 
 
 def _by_joint(share: np.ndarray) -> np.ndarray:
@@ -105,38 +131,31 @@ def _by_joint(share: np.ndarray) -> np.ndarray:
 
 
 def _free_share(
-    angles: np.ndarray,
-    change: np.ndarray,
-    probes: Callable[[np.ndarray], np.ndarray],
-    finger: np.ndarray,
-    obstacle: Solid,
+    angles: np.ndarray, change: np.ndarray, fingers: Fingers, obstacle: Solid
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much of a change each finger goes through before it touches (5,), and who does."""
+    """How much of a change each finger goes through before it is stopped (5,), and whom the
+    obstacle stops.
 
-    own = np.flatnonzero(finger >= 0)
-    of_finger = [finger[own] == row for row in range(len(MODEL_FINGERS))]
-
-    def is_free(shares: np.ndarray) -> np.ndarray:
-        points = probes(angles + _by_joint(shares) * change)
-        flat = points[:, own].reshape(-1, 3)
-        free = obstacle.clearance(flat, looked=NEAR).reshape(len(points), -1)
-        return np.stack([free[:, part].min(axis=1) for part in of_finger], 1) >= 0.5 * TOUCH
-
-    steps = np.linspace(0.0, 1.0, CLOSING + 1)
-    first = np.full(len(MODEL_FINGERS), CLOSING + 1)
-    for start in range(0, len(steps), AT_ONCE):
-        tried = steps[start : start + AT_ONCE]
-        blocked = ~is_free(np.repeat(tried[:, None], len(MODEL_FINGERS), 1))
-        new = blocked.any(axis=0) & (first > CLOSING)
-        first[new] = start + blocked.argmax(axis=0)[new]
-        if (first <= CLOSING).all():
-            break
-    met = first <= CLOSING
-    high = steps[np.minimum(first, CLOSING)]
-    low = np.where(met, steps[np.clip(first - 1, 0, CLOSING)], 1.0)
-    for _ in range(HALVINGS if met.any() else 0):
-        middle = 0.5 * (low + high)
-        fine = is_free(middle[None])[0]
-        low, high = np.where(fine & met, middle, low), np.where(fine | ~met, high, middle)
-    # A finger that was in touch at the start stays where it is.
-    return np.where(met & (first == 0), 0.0, low), met
+    Fingers go on together, so that none moves into where another has stopped: steps are taken up to
+    the first in which a finger is stopped, which then gets shorter until that finger stays.
+    """
+    share, met = np.zeros(len(MODEL_FINGERS)), np.zeros(len(MODEL_FINGERS), bool)
+    active = np.ones(len(MODEL_FINGERS), bool)
+    step, ahead = 1.0 / CLOSING, AT_ONCE
+    while active.any():
+        further = np.arange(1, ahead + 1)[:, None] * step * active
+        tried = np.minimum(share + further, 1.0)
+        touching, stopped = fingers.stopped(angles + _by_joint(tried) * change, obstacle)
+        stopped &= active
+        free = ~stopped.any(axis=1)
+        good = ahead if free.all() else int(free.argmin())
+        if good:
+            share = tried[good - 1]
+        if good < ahead and step > 1.0 / (CLOSING * 2**HALVINGS):
+            step, ahead = 0.5 * step, 1
+        elif good < ahead:
+            met |= stopped[good] & touching[good]
+            active &= ~stopped[good]
+            step, ahead = 1.0 / CLOSING, AT_ONCE
+        active &= share < 1.0
+    return share, met

@@ -25,10 +25,11 @@ from datasets.synthetic.poses import (
 from datasets.synthetic.records import ArmSpec, SampleSpecs, ViewpointSpec
 from datasets.synthetic.rigs import moved_hand
 from datasets.synthetic.touching.arrangements import KINDS, Arrangement, Held, place_of
+from datasets.synthetic.touching.limbs import Limb, Limbs
 from datasets.synthetic.touching.measured import DEEPEST, touch_of
-from datasets.synthetic.touching.moves import approached, closed
+from datasets.synthetic.touching.moves import approached, close_fingers
 from datasets.synthetic.touching.records import Interaction, Touch
-from datasets.synthetic.touching.solids import Limb, Limbs, Solid, limb_gap
+from datasets.synthetic.touching.solids import Solid, limb_gap
 from datasets.synthetic.touching.views import Camera, sample_camera
 from fitter.camera import project
 from fitter.conventions import MODEL_FINGERS
@@ -49,7 +50,7 @@ FURTHEST = 0.28
 NEAREST = 0.16
 """Metres from the camera that every vertex of a hand keeps."""
 LIMB_OVERLAP = 0.001
-"""Metres by which the fingers of a hand may reach into each other beyond what flesh allows."""
+"""Metres by which the spheres of a hand may reach into each other beyond what flesh allows."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ class PairSampler:
                 continue
             found = self._seen(rng, arrangement, hands, base, arms)
             if found is not None:
-                specs, touch = found
-                return Interaction(specs, kind, touch)
+                return Interaction(found[0], kind, *found[1:])
         raise RuntimeError(f"seed {seed}: no pair was found for sample {index}")
 
     # ---- Hands together
@@ -142,21 +142,19 @@ class PairSampler:
         return self.limbs.posed(hand.params, arms[hand.left], hand.left)
 
     def _is_natural(self, hand: _Hand) -> bool:
-        """No finger passes through another."""
+        """No finger passes through another or through the palm, by spheres and by the skin."""
         points = self.model.points(hand.params)
         size = float(self.model.size(hand.params.betas)[0])
-        return bool(overlap(points / size) < LIMB_OVERLAP)
+        if overlap(points / size) >= LIMB_OVERLAP:
+            return False
+        vertices = self.limbs.vertices_of(hand.params, hand.left)
+        return bool(self.limbs.own_depths(vertices, hand.left).max() <= DEEPEST)
 
     def _closed(self, rng: Rng, hand: _Hand, other: Limb, furthest: float) -> _Hand:
         """The hand with its fingers closed on the other."""
-
-        def probes(angles: np.ndarray) -> np.ndarray:
-            pose = self.model.anatomy.hand_pose(torch.from_numpy(angles))
-            many = hand.params.map(lambda value: value.expand(len(angles), *value.shape[1:]))
-            return self.limbs.vertices_of(replace(many, hand_pose=pose), hand.left)
-
         share = furthest * rng.uniform(0.35, 1.0) * rng.uniform(0.8, 1.0, len(MODEL_FINGERS))
-        found = closed(hand.angles, probes, self.limbs.finger, other.whole, share)
+        fingers = self.limbs.fingers(hand.params, self.model.anatomy, hand.left)
+        found = close_fingers(hand.angles, fingers, other.whole, share)
         return self._with_angles(hand, found.angles)
 
     # ---- Seen by a camera
@@ -168,8 +166,9 @@ class PairSampler:
         hands: tuple[_Hand, _Hand],
         base: SampleSpecs,
         arms: tuple[ArmSpec, ArmSpec],
-    ) -> tuple[SampleSpecs, Touch] | None:
-        """The specs in the frame of a camera that sees both hands, and how they touch."""
+    ) -> tuple[SampleSpecs, Touch, tuple[float, ...]] | None:
+        """The specs in the frame of a camera that sees both hands, how they touch, and how deep
+        each is in itself."""
         limbs = [self._posed(hand, arms) for hand in hands]
         if limb_gap(limbs[0].whole, limbs[1].whole) < -DEEPEST:
             return None
@@ -189,7 +188,10 @@ class PairSampler:
         own = [self._in_camera(hand, camera, shift) for hand in hands]
         keypoints = torch.from_numpy(points @ camera.rotation.T + shift)[None]
         view = square_view(rng, full_camera(camera.field_of_view), keypoints, camera.egocentric)
-        return assembled(base, own[0], arms[0], view, (own[1], arms[1])), touch
+        specs = assembled(base, own[0], arms[0], view, (own[1], arms[1]))
+        deep = (self.limbs.own_depths(limb.hand.vertices[None], hand.left)
+                for limb, hand in zip(limbs, hands, strict=True))  # fmt: skip
+        return specs, touch, tuple(float(each.max()) for each in deep)
 
     def _in_camera(self, hand: _Hand, camera: Camera, shift: np.ndarray) -> HandParams:
         flip = np.diag([-1.0, 1.0, 1.0]) if hand.left else np.eye(3)

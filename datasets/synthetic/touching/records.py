@@ -15,10 +15,11 @@ class Touch:
     """What is measured between two bodies, metres.
 
     Attributes:
-        penetration: how deep a vertex of either is inside the other at most; 0 for none.
-        gap: from a vertex of either to the other at least, 0 where one is inside.
-        vertices: of the first hand that are within `CONTACT` of the other body; of the other body
-            that are so of the hand.
+        penetration: how deep a vertex, or the middle of a face, of either is inside the other at
+            most; 0 for none.
+        gap: from one of these to the other at least, 0 where one is inside.
+        vertices: how many of the first hand are within `CONTACT` of the other body, and how many of
+            the other body within that of the hand.
     """
 
     penetration: float
@@ -34,6 +35,7 @@ class Interaction:
         specs: a batch of one; its `second` hand is there in a pair, its `objects` never are.
         kind: of the pair, or of what is held.
         touch: between the two hands, or the hand and what it holds.
+        own_depths: how deep each hand is in itself, metres, the right one's first; 0 for not.
         held: where and what, or None.
         thing: how it is drawn, or None.
     """
@@ -41,6 +43,7 @@ class Interaction:
     specs: SampleSpecs
     kind: str
     touch: Touch
+    own_depths: tuple[float, ...]
     held: PosedObject | None = None
     thing: Thing | None = None
 
@@ -51,4 +54,5 @@ class Interaction:
             "penetration": round(self.touch.penetration, 6),
             "gap": round(self.touch.gap, 6),
             "contact_vertices": list(self.touch.vertices),
+            "self_penetration": [round(depth, 6) for depth in self.own_depths],
         }

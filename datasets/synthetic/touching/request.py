@@ -11,7 +11,7 @@ from fitter.errors import InputError
 
 InteractionKind = Literal["hands", "objects", "both"]
 INTERACTION_KINDS: tuple[InteractionKind, ...] = ("hands", "objects", "both")
-VERSION = 1
+VERSION = 2
 """Of what touches: scenes of the same number are other ones when it changes."""
 
 

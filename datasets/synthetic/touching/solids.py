@@ -14,13 +14,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from datasets.synthetic.arms import AROUND, BARE, RINGS, SLEEVE_RINGS, ArmBuilder, strip
-from datasets.synthetic.records import ArmSpec
 from fitter.contact import Surface, signed_distance
-from fitter.conventions import MODEL_FINGERS
-from fitter.hand_models import HandModel
-from fitter.hand_models.anatomy import finger_joints
-from fitter.records import HandParams
 
 SPACING = 0.007
 """Metres between the points that a surface is strewn with, at most."""
@@ -33,8 +27,6 @@ LOOKED = 0.03
 """Metres up to which the nearest of those points is looked for, by bodies that approach."""
 CONTACT = 0.002
 """Metres within which a vertex touches another body."""
-FLIP = np.array([-1.0, 1.0, 1.0])
-"""Of a mirrored hand."""
 
 
 @dataclass(frozen=True)
@@ -145,80 +137,3 @@ def gap(first: Solid, second: Solid, shift: np.ndarray | float = 0.0) -> float:
 def limb_gap(first: Solid, second: Solid) -> float:
     """As `gap` of bodies in touch, whatever part of one may be inside the other."""
     return float(min(first.inside(second.probes).min(), second.inside(first.probes).min()))
-
-
-@dataclass(frozen=True)
-class Limb:
-    """A posed hand with its arm.
-
-    Attributes:
-        hand: the hand model's surface, closed at the wrist.
-        whole: with forearm and sleeve, each closed.
-        points: (21, 3) joints and tips, as `finger_contact` takes them.
-        keypoints: (21, 3) canonical.
-    """
-
-    hand: Solid
-    whole: Solid
-    points: np.ndarray
-    keypoints: np.ndarray
-
-
-class Limbs:
-    """Poses hands with arms as closed bodies.
-
-    Attributes:
-        arms: poses them.
-        faces: (F, 3) of the hand; vertices: their number V.
-        finger: (V,) row of `MODEL_FINGERS` of every vertex of the hand, -1 of the palm's.
-    """
-
-    def __init__(self, model: HandModel, frame: np.ndarray) -> None:
-        """Prepare on the CPU; see `ArmBuilder`."""
-        self.arms = ArmBuilder(model, frame, "cpu")
-        model = self.arms.model
-        data, loop = model.data, self.arms.loop.numpy()
-        self.faces = data.faces.astype(np.int64)
-        self.vertices = len(data.v_template)
-        forearm = np.vstack([loop, self.vertices + np.arange(RINGS * len(loop)).reshape(RINGS, -1)])
-        first = self.vertices + RINGS * len(loop)
-        sleeve = first + np.arange(SLEEVE_RINGS * AROUND).reshape(SLEEVE_RINGS, AROUND)
-        self._bare = np.concatenate([self.faces, _closed_tube(forearm)])
-        self._dressed = np.concatenate([self._bare, _closed_tube(sleeve)])
-        moved_by = model.skin_weights.numpy()[:, list(model.skeleton.mano_joints)]
-        joint = moved_by.argmax(axis=1)
-        self.finger = np.full(len(joint), -1)
-        for row, name in enumerate(MODEL_FINGERS):
-            own = finger_joints(name)
-            self.finger[(joint > own.start) & (joint <= own.stop)] = row
-
-    def posed(self, params: HandParams, arm: ArmSpec, left: bool) -> Limb:
-        """One hand; `params` and `arm` of a batch of one, of the mirror image of a `left` hand."""
-        arms = self.arms(params, arm)
-        mirror = FLIP if left else 1.0
-        vertices = arms.vertices[0].numpy() * mirror
-        bare = float(arm.cuff[0]) > BARE
-        order = [0, 2, 1] if left else [0, 1, 2]
-        faces = (self._bare if bare else self._dressed)[:, order]
-        count = int(self._bare.max()) + 1 if bare else len(vertices)
-        return Limb(
-            hand=Solid(vertices[: self.vertices], self.faces[:, order]),
-            whole=Solid(vertices[:count], faces),
-            points=arms.points[0].numpy() * mirror,
-            keypoints=arms.keypoints[0].numpy() * mirror,
-        )
-
-    def vertices_of(self, params: HandParams, left: bool) -> np.ndarray:
-        """(B, V, 3) of B hands without their arms."""
-        vertices: np.ndarray = self.arms.model(params).vertices.numpy()
-        return vertices * (FLIP if left else 1.0)
-
-
-def _closed_tube(rings: np.ndarray) -> np.ndarray:
-    """Faces of a tube of rings (R, N) of vertices whose two ends are fans."""
-    first, last = rings[0], rings[-1]
-    ends = [
-        np.stack([np.full(len(first) - 2, first[0]), first[1:-1], first[2:]], 1),
-        np.stack([np.full(len(last) - 2, last[0]), last[2:], last[1:-1]], 1),
-    ]
-    return np.concatenate([strip(rings), *ends])

@@ -1,4 +1,7 @@
-"""Cameras that look at two hands or at a grasp, from the owner's head or from anywhere."""
+"""Cameras that look at two hands or at a grasp, from the owner's head or from anywhere.
+
+All angles, distances and shares are ours (not published).
+"""
 
 from __future__ import annotations
 

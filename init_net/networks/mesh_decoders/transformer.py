@@ -7,9 +7,9 @@ each coarse vertex, and a learned matrix those of the whole mesh.
 
 Theirs has three blocks of four layers with four heads, as here. Here the tokens are those of the
 coarsest of as many levels as there are blocks; the matrix begins as the barycentric one of
-`init_net.networks.mesh_levels`; layers are normalised before their attention, and nothing is
-dropped at random (not published by Yu et al.). What becomes of the joints' tokens is not asked:
-joints are those of the mesh (Yu eq. 2).
+`init_net.networks.mesh_levels`, to which a difference is learned; layers are normalised before
+their attention, and nothing is dropped at random (not published by Yu et al.). What becomes of the
+joints' tokens is not asked: joints are those of the mesh (Yu eq. 2).
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class TransformerDecoder(nn.Module):
 
     places: Tensor
     start: Tensor
+    up: Tensor
+    rest: Tensor
 
     def __init__(
         self, config: MeshNetConfig, levels: MeshLevels, start: Tensor, joints: Tensor
@@ -65,10 +67,11 @@ class TransformerDecoder(nn.Module):
         self.last = nn.Linear(widths[-1], 3)
         nn.init.normal_(self.last.weight, std=SMALL_WEIGHTS)
         nn.init.zeros_(self.last.bias)
-        self.up = nn.Linear(count, len(fine.vertices), bias=False)
-        self.rest = nn.Parameter((start - up @ start[kept]) / UNIT)
-        with torch.no_grad():
-            self.up.weight.copy_(up)
+        # What is the hand model's is not stored; what is learned is added to it.
+        self.register_buffer("up", up, persistent=False)
+        self.register_buffer("rest", (start - up @ start[kept]) / UNIT, persistent=False)
+        self.up_change = nn.Parameter(torch.zeros(up.shape))
+        self.rest_change = nn.Parameter(torch.zeros(start.shape))
 
     def forward(self, latent: Tensor) -> Tensor:
         """See `MeshDecoder`."""
@@ -79,7 +82,7 @@ class TransformerDecoder(nn.Module):
             tokens = block(tokens)
         moved = self.last(self.norm(tokens[:, -len(self.start) :]))
         coarse = self.start / UNIT + moved
-        return UNIT * (self.up(coarse.mT).mT + self.rest)
+        return UNIT * ((self.up + self.up_change) @ coarse + self.rest + self.rest_change)
 
 
 class _Layer(nn.Module):

@@ -161,6 +161,23 @@ def test_a_batch_is_its_pairs_alone_and_one_that_is_not_finite_hurts_no_other(na
             assert slope[[0, 2]].isfinite().all() and (slope[[0, 2]] != 0).any()
 
 
+@pytest.mark.parametrize("name", ENERGIES)
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_pairs_share_has_the_slope_of_the_finite_ones(name: str, which: int) -> None:
+    first, second = pair()
+    slopes = []
+    for broken in (False, True):
+        shift = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+        vertices = [first.vertices.clone(), second.vertices.clone()]
+        if broken:
+            vertices[which][1, 0, 0] = torch.nan
+        moved = Surface(vertices[1] + shift, second.faces)
+        value = ENERGIES[name](Surface(vertices[0], first.faces), moved)
+        assert value.isnan().tolist() == [False, broken]
+        slopes.append(torch.autograd.grad(value[0], shift)[0])
+    assert (slopes[0] != 0).all() and torch.equal(slopes[0], slopes[1])
+
+
 def test_contacts_found_by_kernel_and_twin_are_the_same() -> None:
     first, second = pair()
     for reach in (0.0, REACH):

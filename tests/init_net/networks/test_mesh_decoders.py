@@ -1,9 +1,14 @@
 """The three decoders, on each hand model: one interface, where they begin, and each by itself."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from fitter.hand_models import HandModel
 from init_net.hand_model_id import network_hand_model
+from init_net.networks import mesh_net
 from init_net.networks.build import build_network
 from init_net.networks.hand_layer import HandLayer
 from init_net.networks.mesh_decoders.decoder import SparseUp, facing_pose
@@ -121,7 +126,23 @@ class TestTransformer:
     def test_tokens_are_joints_and_the_coarsest_mesh(self):
         decoder = decoder_of("transformer", "mano", channels=[8, 8, 4])
         assert len(decoder.places) == 21 + 49 and len(decoder.blocks) == 3
-        assert decoder.up.weight.shape == (778, 49)
+        assert decoder.up.shape == (778, 49)
+
+    def test_its_first_weights_are_those_of_any_hand(self, monkeypatch):
+        """So they hold neither the vertices of the hand model nor shares of them."""
+        first = decoder_of("transformer")
+
+        def another(*given):
+            data = network_hand_model(*given).data
+            noise = np.random.default_rng(0).normal(0, 2e-4, data.v_template.shape)
+            return HandModel(replace(data, v_template=data.v_template + noise))
+
+        monkeypatch.setattr(mesh_net, "network_hand_model", another)
+        other = decoder_of("transformer")
+        assert not torch.equal(other.up, first.up) and not torch.equal(other.rest, first.rest)
+        stored = first.state_dict()
+        for name, value in other.state_dict().items():
+            assert torch.equal(value, stored[name]), name
 
     def test_joints_reach_the_mesh(self):
         """What the tokens of the joints say makes a difference: all tokens see each other."""

@@ -13,10 +13,11 @@ import torch
 from init_net.networks.build import build_network
 from init_net.networks.config import LifterConfig, SegmentationConfig
 from init_net.training.checkpoints import find_checkpoint, load_checkpoint
-from init_net.training.config import OptimiserConfig, TrainConfig
+from init_net.training.config import TrainConfig
 from init_net.training.log import METRICS
 from init_net.training.loop import Watch, train
 from init_net.training.optimisation import LearningRate, WeightAverage, make_optimiser
+from init_net.training.run_config import OptimiserConfig
 from init_net.training.same_run import first_difference
 from init_net.training.stage_config import StageConfig
 from tests.support.paths import ROOT

@@ -22,9 +22,10 @@ from init_net.samples.shards import ShardedSamples
 from init_net.samples.stereo_samples import StereoCropper
 from init_net.samples.stereo_shards import StereoShards, render_stereo_shards
 from init_net.stereo_fusion import fuse
-from init_net.training.config import TrainConfig, TrainRunConfig, load_train_config
+from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loop import Watch, train
 from init_net.training.loss_weights import StereoWeights
+from init_net.training.run_config import TrainRunConfig
 from init_net.training.smoke import smoke
 from init_net.training.start import begin_with
 from init_net.training.stereo_evaluation import StereoErrors

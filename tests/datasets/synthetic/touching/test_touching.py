@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,21 @@ from scipy.spatial import cKDTree
 from datasets.readers.rendered import open_rendered
 from datasets.synthetic import SyntheticEngine, SyntheticRequest, SyntheticSettings
 from datasets.synthetic.records import HAND, OTHER_HAND
-from datasets.synthetic.touching import grasps
+from datasets.synthetic.touching import arrangements, grasps
 from datasets.synthetic.touching.arrangements import KINDS
 from datasets.synthetic.touching.engine import InteractionEngine
 from datasets.synthetic.touching.files import write_interaction_dataset
+from datasets.synthetic.touching.limbs import Limbs
 from datasets.synthetic.touching.measured import DEEPEST
+from datasets.synthetic.touching.moves import close_fingers
 from datasets.synthetic.touching.request import InteractionRequest
-from datasets.synthetic.touching.solids import CONTACT, SPACING, Limbs, Solid, gap, strewn
+from datasets.synthetic.touching.solids import CONTACT, SPACING, Solid, gap, strewn, with_middles
 from datasets.synthetic.touching.things import BETWEEN_TIPS, IN_HAND, sample_thing
 from fitter.camera import project
+from fitter.contact import Surface, closed, self_contacts
 from fitter.hand_models import load_hand_model
+from fitter.hand_models.anatomy import FLEXION
+from fitter.hand_models.hand_parts import hand_parts
 from tests.support import errors
 from tests.support.synthetic_checks import winding
 
@@ -54,39 +60,65 @@ def _bodies(scene, hands) -> list[tuple[np.ndarray, np.ndarray]]:
     return [right, (scene.held.vertices, scene.held.mesh.faces)]
 
 
-def _depth(points: np.ndarray, body: tuple[np.ndarray, np.ndarray]) -> float:
-    """Metres by which the deepest point is inside a body, by solid angles and the nearest of many
-    points of its surface."""
-    tree = cKDTree(strewn(*body))
-    near = points[tree.query(points)[0] < 0.03]
-    inside = near[winding(near, *body) > 0.5] if len(near) else near
-    return float(tree.query(inside)[0].max()) if len(inside) else 0.0
+def _signed(points: np.ndarray, body: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Signed distances of those of the points that are near a body, by Trimesh and solid angles;
+    infinity of others."""
+    signed = np.full(len(points), np.inf)
+    near = cKDTree(strewn(*body)).query(points)[0] < CONTACT + SPACING
+    mesh = trimesh.Trimesh(*body, process=False)
+    distance = trimesh.proximity.closest_point_naive(mesh, points[near])[1]
+    signed[near] = np.where(winding(points[near], *body) > 0.5, -distance, distance)
+    return signed
 
 
 def test_nothing_is_inside_anything_and_something_touches(scenes):
     for scene, hands in scenes:
-        first, second = _bodies(scene, hands)
-        deepest = max(_depth(first[0], second), _depth(second[0], first))
-        # The nearest of the strewn points lies up to half of `SPACING` beside the nearest one.
-        assert deepest <= np.hypot(DEEPEST, SPACING)
-        assert scene.touch.penetration <= DEEPEST
-        if scene.touch.penetration == 0:
-            assert deepest == 0
-        nearest = cKDTree(strewn(*second)).query(first[0])[0].min()
-        assert nearest <= CONTACT + SPACING
-        assert min(scene.touch.vertices) > 0
-        assert scene.touch.gap <= CONTACT
+        bodies = _bodies(scene, hands)
+        least, counts = np.inf, []
+        for (vertices, faces), other in (bodies, bodies[::-1]):
+            signed = _signed(with_middles(vertices[None], faces)[0], other)
+            least = min(least, float(signed.min()))
+            counts.append(int((signed[: len(vertices)] < CONTACT).sum()))
+        assert -DEEPEST <= least <= CONTACT
+        assert scene.touch.penetration == pytest.approx(max(0.0, -least), abs=1e-6)
+        assert scene.touch.gap == pytest.approx(max(0.0, least), abs=1e-6)
+        assert min(counts) > 0
+        np.testing.assert_allclose(scene.touch.vertices, counts, atol=1)
 
 
-def test_the_touch_agrees_with_trimesh(scenes):
-    scene, hands = scenes[0]
-    first, second = _bodies(scene, hands)
-    mesh = trimesh.Trimesh(*second, process=False)
-    near = first[0][cKDTree(strewn(*second)).query(first[0])[0] < CONTACT + SPACING]
-    distance = trimesh.proximity.closest_point_naive(mesh, near)[1]
-    signed = np.where(winding(near, *second) > 0.5, -distance, distance)
-    assert int((signed < CONTACT).sum()) == scene.touch.vertices[0]
-    assert max(0.0, -signed.min()) <= scene.touch.penetration + 1e-9
+def test_no_hand_is_inside_itself(scenes):
+    model = load_hand_model("open_hand")
+    skin, parts = closed(model.faces, len(model.v_template)), hand_parts(model)
+    for scene, hands in scenes:
+        assert len(scene.own_depths) == len(hands)
+        for number, hand in enumerate(hands):
+            mirror = torch.tensor([-1.0 if number else 1.0, 1.0, 1.0], dtype=torch.float64)
+            inside = self_contacts(Surface(hand.vertices.double() * mirror, skin), parts)
+            depth = max((-inside.gap).tolist(), default=0.0)
+            assert depth <= DEEPEST
+            assert scene.own_depths[number] == pytest.approx(depth, abs=1e-6)
+
+
+def test_fingers_that_close_stop_at_their_own_hand(engine):
+    """Nothing is in their way but the palm, and their neighbours."""
+    model = engine.pose_model
+    limbs = Limbs(engine.arms.model, model.frame)
+    ball = trimesh.creation.icosphere(1, 0.01)
+    away = Solid(np.array(ball.vertices) + 5.0, np.array(ball.faces, np.int64))
+    params = engine.sample(0, [0]).hand
+    for left, begin in ((False, 0.3), (True, 0.6)):
+        angles = np.zeros((15, 3))
+        angles[:, FLEXION] = begin
+        careful = limbs.fingers(params, model.anatomy, left)
+        careless = replace(careful, caught=lambda vertices: np.zeros((len(vertices), 5), bool))
+        depths = []
+        for fingers in (careful, careless):
+            found = close_fingers(angles, fingers, away)
+            assert not found.touching.any()
+            vertices = fingers.vertices(found.angles[None])
+            depths.append(limbs.own_depths(vertices, left).max())
+            assert (found.angles[:12, FLEXION] > 0.8).any()
+        assert depths[0] <= DEEPEST < 0.002 < depths[1]
 
 
 def test_both_hands_are_where_the_masks_are(scenes):
@@ -170,13 +202,35 @@ def test_a_gap_is_a_lower_bound_and_exact_near_by():
     assert gap(body, body, np.array([0.055, 0, 0])) < -0.001
 
 
-def test_every_kind_is_its_mirror_image_as_well():
-    for _, kind in KINDS.values():
-        for seed in range(6):
-            given = kind(np.random.default_rng(seed))
-            for held in (given.right, given.left):
-                np.testing.assert_allclose(held.frame.T @ held.frame, np.eye(2), atol=1e-9)
-            assert np.linalg.norm(given.direction) > 0.5
+class _Choice:
+    """Chance that always falls on one side."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_arrangement_is_given_or_mirrored(kind):
+    """In the mirror left and right change places, and all that was one hand's is the other's."""
+    mirror = np.diag([-1.0, 1.0, 1.0])
+    for seed in range(4):
+        given = KINDS[kind][1](np.random.default_rng(seed))
+        assert arrangements._either(_Choice(0.0), given) is given
+        seen = arrangements._either(_Choice(1.0), given)
+        for one, other in ((given.right, seen.left), (given.left, seen.right)):
+            np.testing.assert_allclose(other.frame, mirror @ one.frame)
+            assert (other.modes, other.anchor) == (one.modes, one.anchor)
+        # The left hand is beside the right one as, in the mirror, the right one is beside it.
+        np.testing.assert_allclose(seen.direction, -mirror @ given.direction)
+        np.testing.assert_allclose(seen.offset, -mirror @ given.offset)
+        assert seen.closing == tuple({True: False, False: True}[left] for left in given.closing)
+        assert (seen.furthest, seen.interlaced) == (given.furthest, given.interlaced)
+        assert (seen.hidden_along is None) == (given.hidden_along is None)
+        if given.hidden_along is not None:
+            np.testing.assert_allclose(seen.hidden_along, mirror @ given.hidden_along)
 
 
 def _request(out: Path, count: int, what: str = "both") -> InteractionRequest:
@@ -210,7 +264,20 @@ def test_a_folder_reads_back(folder, scenes):
             _check_parameters(truth, hand.vertices[0].numpy())
         said = json.loads((folder / f"training/truth/{place:08d}.json").read_text())
         assert said["interaction"]["penetration"] <= DEEPEST
+        depths = said["interaction"]["self_penetration"]
+        np.testing.assert_allclose(depths, scene.own_depths, atol=1e-6)
         assert said["interaction"]["kind"] == scene.kind
+
+
+@pytest.mark.parametrize("mask", ["mask/00000000", "mask/00000001", "second_mask/00000000"])
+def test_no_hand_lacks_its_mask(folder, tmp_path, mask):
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    file = copy / "training" / f"{mask}.jpg"
+    file.unlink()
+    images = open_rendered(copy, "training")
+    with errors.raises("dataset.lacks", file=file, what="file"):
+        images.masks(int(mask[-1]))
 
 
 def _check_parameters(truth, vertices: np.ndarray) -> None:
