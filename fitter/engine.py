@@ -221,7 +221,6 @@ class Engine:
                 eligible=np.array([not hand.is_doubtful for hand in hands]),
                 sureness=np.array([hand.score for hand in hands]),
                 people=[hand.person for hand in hands],
-                things={number: image.objects for number, image in enumerate(images)},
             )
         )
         told = {places[number]: dict(vars(each)) for number, each in found.items()}

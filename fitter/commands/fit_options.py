@@ -146,7 +146,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         "--alone",
         action="store_true",
         help="fit every hand by itself; without it hands of an image that touch are fitted "
-        "together, so that they do not go through each other",
+        "together, so that they do not go through each other, where a stage is solved by lm",
     )
     fit.add_argument(
         "--max-hands",

@@ -10,8 +10,9 @@ from fitter.config.section import Section
 class InteractionConfig(Section):
     """Hands of one picture whose boxes touch, fitted together after their own stages.
 
-    Weights are beside those of the last stage of `refine.stages`; the stage is left out where that
-    one is not solved by lm. No value is published; they were chosen on rendered pairs.
+    Weights are beside those of the last of `refine.stages` that is solved by lm; without such a
+    stage this one is left out. Stages after it are gone through once more. No value
+    is published; they were chosen on rendered pairs.
     """
 
     enabled: bool = Field(

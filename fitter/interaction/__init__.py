@@ -6,7 +6,7 @@
     shared_shape    what shapes they keep
     pair_terms      what two hands say of each other, as residuals
     group_problem   the objective of all hands of a group
-    things          known things that hands are kept out of
+    things          pixels in which known things stand in front of hands
     group_scene     groups of one size from round to round
     joint_stage     the stage, `JointStage`
     relative_place  what is stored of it

@@ -68,16 +68,6 @@ class GroupSum:
                 at = (hand, other % self.count)
                 self.hessian.index_put_(at, weigh.mT @ by, accumulate=True)
 
-    def add_alone(
-        self, hand: Tensor, value: Tensor, residual: Tensor, weight: Tensor, by: Tensor
-    ) -> None:
-        """Add residuals of hands, (P,) places, each against something that does not move."""
-        weighted = weight[..., None] * by
-        self.cost = self.cost.index_add(0, hand // self.count, value)
-        self.gradient.index_add_(0, hand, (weighted.mT @ residual[..., None])[..., 0])
-        at = (hand, hand % self.count)
-        self.hessian.index_put_(at, weighted.mT @ by, accumulate=True)
-
     def linearization(self) -> Linearization:
         """(G,) costs with derivatives by the tangent vectors of a group's hands in a row."""
         groups, size = len(self.cost), self.count * self.gradient.shape[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -24,7 +24,6 @@ from fitter.interaction.pair_terms import (
     order_rows,
     without_shape,
 )
-from fitter.interaction.things import ThingByHand
 from fitter.records import HandParams, TensorBatch
 from fitter.solvers import LeastSquaresProblem, Linearization
 from fitter.solvers.states import map_tensors
@@ -65,6 +64,18 @@ class GroupHands(TensorBatch):
     known: KnownShape
 
 
+class OwnProblem(LeastSquaresProblem[HandParams], Protocol):
+    """The objective of hands, each by itself."""
+
+    def select(self, index: Tensor) -> Self:
+        """That of the hands at `index` (n,) alone."""
+        ...
+
+    def without_objects(self) -> Self:
+        """The same without what known objects say."""
+        ...
+
+
 @dataclass(frozen=True)
 class GroupProblem:
     """The objective of G groups of n hands; a `LeastSquaresProblem` of `HandParams` of which every
@@ -76,7 +87,6 @@ class GroupProblem:
         own: of the G n hands, each by itself, one group after the other.
         hands: of the same hands.
         pairs: which of them say something of each other.
-        things: that hands may touch.
         count: n.
         config: weights and scales.
         shape_prior: weight of the squared coefficients of the shape in `own`.
@@ -84,10 +94,9 @@ class GroupProblem:
 
     model: FitModel
     surface: ContactSurface
-    own: LeastSquaresProblem[HandParams]
+    own: OwnProblem
     hands: GroupHands
     pairs: PairData
-    things: tuple[ThingByHand, ...]
     count: int
     config: InteractionConfig
     shape_prior: float
@@ -102,10 +111,6 @@ class GroupProblem:
             self._add_contact(total, posed)
             self._add_depth(total, posed)
             self._add_alike(total, hands)
-        if self._has_contact:
-            for thing in self.things:
-                own = posed.select(slice(place := thing.group * self.count + thing.hand, place + 1))
-                thing.add_to(total, own, self.surface, self.config)
         return total.linearization()
 
     def posed(self, hands: HandParams) -> SurfaceJacobian:
@@ -114,10 +119,11 @@ class GroupProblem:
         return surface._replace(vertices=surface.vertices + self.hands.offsets)
 
     def without_one_sided(self) -> Self:
-        """The same without what only says that hands are not in each other or in another order:
-        how far apart they are it leaves open."""
+        """The same without what only says that hands are not in each other or in another order,
+        or not in known objects: how far apart they are it leaves open."""
         silent = dict.fromkeys(("penetration_weight", "attraction_weight", "ordinal_weight"), 0.0)
-        return replace(self, config=self.config.model_copy(update=silent))
+        own = self.own.without_objects()
+        return replace(self, own=own, config=self.config.model_copy(update=silent))
 
     def select(self, index: Tensor) -> Self:
         """The groups at `index` (n,) alone."""
@@ -129,15 +135,7 @@ class GroupProblem:
         kept = (group >= 0).nonzero().flatten()
         kept = kept[group[kept].argsort(stable=True)]
         pairs = replace(self.pairs[kept], group=group[kept])
-        numbers = number.tolist() if self.things else []
-        things = tuple(
-            replace(thing, group=numbers[thing.group])
-            for thing in self.things
-            if numbers[thing.group] >= 0
-        )
-        return replace(
-            self, own=self.own.select(places), hands=self.hands[places], pairs=pairs, things=things
-        )
+        return replace(self, own=self.own.select(places), hands=self.hands[places], pairs=pairs)
 
     def places(self, index: Tensor) -> Tensor:
         """(m n,) places of the hands of the groups at `index` (m,)."""

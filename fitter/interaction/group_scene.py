@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fitter.config.interaction import InteractionConfig
+from fitter.energies.known_objects import KnownObjects
 from fitter.energies.scene import SceneParams, focal_applied
 from fitter.hand_models.known_shape import KnownShape
 from fitter.interaction.contact_points import ContactSurface
@@ -33,9 +34,9 @@ from fitter.interaction.occlusion import (
 )
 from fitter.interaction.pictured import Bucket, HandsOfPictures
 from fitter.interaction.shared_shape import kept_shapes
-from fitter.interaction.things import ThingByHand
+from fitter.interaction.things import hidden_by_thing
 from fitter.refinement.refiner import Refiner
-from fitter.refinement.stages import LeastSquaresObjective, StageTask
+from fitter.refinement.stages import LeastSquaresObjective, StageTask, go_on
 from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
 
 
@@ -80,6 +81,21 @@ class GroupScene:
             diverged = diverged | (result.status == int(Status.DIVERGED))
         return params, diverged
 
+    def finished(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
+        """The G n hands after the stages that come after least squares, once more, from where the
+        group's fit left them; and (G,) bool which groups diverged. Each hand is by itself there,
+        but for pixels in which another one stands in front."""
+        stages = self.refiner.after_least_squares
+        if not stages:
+            return params, self.left.new_zeros(len(self.bucket.groups))
+        with torch.inference_mode():
+            hidden = self._seen(params)[0]
+        weight = self.task.view.mask_weight * ~hidden.clone()
+        task = replace(self.task, view=replace(self.task.view, mask_weight=weight))
+        result = go_on(task, params, stages)
+        diverged = result.status.view(-1, self.bucket.count) == int(Status.DIVERGED)
+        return result.params, diverged.any(1)
+
     def problem(self, params: SceneParams, penetration: float | None = None) -> GroupProblem:
         """What is minimised from where the hands are, with a weight of penetration of its own or
         the last round's."""
@@ -100,7 +116,6 @@ class GroupScene:
             own=own,
             hands=held,
             pairs=pairs,
-            things=self._things,
             count=bucket.count,
             config=self.config
             if penetration is None
@@ -124,34 +139,23 @@ class GroupScene:
         hidden = torch.zeros(len(self.left), side, side, dtype=torch.int64, device=start.device)
         for hand, each in zip(ends, drawn, strict=True):
             hidden = hidden.index_add(0, hand, hidden_by_other(each).long())
-        self._hide_behind_things(hidden, params)
+        if self.task.objects is not None:
+            self._hide_behind_things(hidden, params, self.task.objects)
         beside = points_beside(drawn[0], self.task.model.hand.faces)
         return hidden > 0, self._order(drawn[0], *ends), beside
 
-    def _hide_behind_things(self, hidden: Tensor, params: SceneParams) -> None:
+    def _hide_behind_things(
+        self, hidden: Tensor, params: SceneParams, objects: KnownObjects
+    ) -> None:
         """Count, in place, the pixels of (G n, S, S) in which a thing stands before the hand."""
-        if not self._things:
+        by_hand = [(k, thing) for k, own in enumerate(objects.surfaces) for thing in own]
+        if not by_hand:
             return
-        count, view = self.bucket.count, self.task.view
-        own = torch.tensor([t.group * count + t.hand for t in self._things], device=hidden.device)
-        drawn = self._drawn(params, own, own)
-        K = focal_applied(view.intrinsics, params.log_focal)
-        for thing, hand, depth in zip(self._things, own.tolist(), drawn.own_depth, strict=True):
-            hidden[hand] += thing.hides(depth, K[hand], view.size).long()
-
-    @cached_property
-    def _things(self) -> tuple[ThingByHand, ...]:
-        """The things that hands of the groups may touch."""
-        pictures, left = self.hands.picture, self.left.tolist()
-        found = []
-        for g, group in enumerate(self.bucket.groups):
-            if not group.things:
-                continue
-            there = self.hands.things[int(pictures[group.hands[0]])]
-            for hand, number in group.things:
-                side = left[g * self.bucket.count + hand]
-                found.append(ThingByHand.of(there[number], g, hand, side, self.surface))
-        return tuple(found)
+        own = torch.tensor([hand for hand, _ in by_hand], device=hidden.device)
+        depths = self._drawn(params, own, own).own_depth
+        K = focal_applied(self.task.view.intrinsics, params.log_focal)
+        for (hand, thing), depth in zip(by_hand, depths, strict=True):
+            hidden[hand] += hidden_by_thing(thing, depth, K[hand]).long()
 
     def _drawn(self, params: SceneParams, first: Tensor, second: Tensor) -> DrawnPairs:
         """Pairs in the crops of the first hands."""

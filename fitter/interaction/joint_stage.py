@@ -1,7 +1,8 @@
 """Hands of one picture that touch, fitted together after each hand's own stages.
 
 refined hands -> groups -> masks and order of depth from what is drawn -> Levenberg-Marquardt over
-all hands of a group -> again -> better for every hand's keypoints, or left as they were
+all hands of a group -> again -> the stages after least squares once more -> better for every hand's
+keypoints, or left as they were
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from fitter.interaction.group_scene import GroupScene
 from fitter.interaction.pictured import Bucket, HandsOfPictures, buckets
 from fitter.interaction.records import Interaction
 from fitter.interaction.relative_place import relative_places
-from fitter.interaction.things import thing_boxes
 from fitter.interaction.touching import PicturedHands, Touching, touching
 from fitter.records import HandParams
 from fitter.refinement.refiner import Refined, Refiner
@@ -48,10 +48,9 @@ class JointStage:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether hands are fitted together: where their last stage is one of least squares, whose
-        energies the stage goes on with."""
-        stages = list(self.refiner.config.stages.values())
-        return self.config.enabled and bool(stages) and stages[-1].solver == "lm"
+        """Whether hands are fitted together: where one of their stages is one of least squares; the
+        energies of the last of these are gone on with."""
+        return self.config.enabled and bool(self.refiner.least_squares)
 
     @cached_property
     def surface(self) -> ContactSurface:
@@ -109,18 +108,7 @@ class JointStage:
             boxes_array,
             keypoints.cpu().numpy().copy(),
             hands.sureness,
-            self._things(hands),
         )
-
-    def _things(self, hands: HandsOfPictures) -> dict[int, np.ndarray]:
-        """Boxes of things by picture."""
-        K = hands.intrinsics.cpu().numpy()
-        first = {int(picture): row for row, picture in reversed(list(enumerate(hands.picture)))}
-        return {
-            picture: thing_boxes(things, K[first[picture]])
-            for picture, things in hands.things.items()
-            if picture in first and things
-        }
 
     def _fit(
         self,
@@ -135,7 +123,8 @@ class JointStage:
         scene = self.scene(hands, bucket)
         with torch.inference_mode():
             params, diverged = scene.fitted(before)
-        params = params.map(torch.clone)
+        params, failed = scene.finished(params.map(torch.clone))
+        diverged = diverged | failed
         kept = self._is_better(scene, before, params) & ~diverged.clone()
         chosen = kept.repeat_interleave(bucket.count)
         after = _choose(chosen, params, before)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.contact import PosedObject
 from fitter.interaction.touching import Touching
 from fitter.refinement.refiner import Refined
 
@@ -29,7 +28,6 @@ class HandsOfPictures:
         eligible: (N,) bool, whether it is taken for a hand at all.
         sureness: (N,) the greater the surer.
         people: whose hand each is, where that is known.
-        things: picture -> known things in it, in its camera.
     """
 
     refined: Refined
@@ -40,7 +38,6 @@ class HandsOfPictures:
     eligible: np.ndarray
     sureness: np.ndarray
     people: Sequence[str | None]
-    things: Mapping[int, Sequence[PosedObject]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,4 @@ def _depths(problem: GroupProblem, hands: HandParams) -> Tensor:
         )
         for each in (first, second):
             deepest = deepest.scatter_reduce(0, each, found.depth, "amax")
-    for thing in problem.things:
-        place = thing.group * problem.count + thing.hand
-        own = posed.select(slice(place, place + 1))
-        for points in thing.contact(own, problem.surface, 0.0):
-            deepest[place] = torch.maximum(deepest[place], points.depth[0])
     return deepest

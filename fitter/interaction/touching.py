@@ -1,10 +1,9 @@
-"""Which hands of a picture are fitted together: those whose meshes' boxes touch each other's, and
-those whose boxes touch that of a known thing."""
+"""Which hands of a picture are fitted together: those whose meshes' boxes touch each other's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,8 +23,6 @@ class PicturedHands:
             part, such as one that failed or is none.
         keypoints: (N, 21, 2) pixels, projected.
         sureness: (N,) the greater the surer that it is a hand.
-        things: picture -> (T, 4) boxes of the known things in it, NaN for one that counts for
-            nothing.
     """
 
     picture: np.ndarray
@@ -33,7 +30,6 @@ class PicturedHands:
     boxes: np.ndarray
     keypoints: np.ndarray
     sureness: np.ndarray
-    things: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,14 @@ class Touching:
     Attributes:
         hands: places of the hands, ascending.
         pairs: places in `hands` of each two whose boxes touch.
-        things: place in `hands`, and number of a thing of the picture whose box it touches.
     """
 
     hands: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
-    things: tuple[tuple[int, int], ...] = ()
 
 
 def touching(hands: PicturedHands, margin: float) -> list[Touching]:
-    """The groups of two hands and more, or of one with things, by their first hand.
+    """The groups of two hands and more, by their first hand.
 
     A hand that was found twice takes part once, as the surer of the two: nothing is to push a hand
     out of itself.
@@ -67,8 +61,7 @@ def touching(hands: PicturedHands, margin: float) -> list[Touching]:
     for place in np.argsort(-hands.sureness, kind="stable"):
         twice = near[place] & _same_hand(hands, int(place))
         near[twice] = near[:, twice] = False
-    groups = [_group(hands, near, part, margin) for part in _parts(near)]
-    return [group for group in groups if len(group.hands) > 1 or group.things]
+    return [_group(near, part) for part in _parts(near) if len(part) > 1]
 
 
 def _near(boxes: np.ndarray, margin: float) -> np.ndarray:
@@ -118,9 +111,7 @@ def _parts(near: np.ndarray) -> list[tuple[int, ...]]:
     return parts
 
 
-def _group(hands: PicturedHands, near: np.ndarray, part: Sequence[int], margin: float) -> Touching:
+def _group(near: np.ndarray, part: Sequence[int]) -> Touching:
     count = range(len(part))
     pairs = tuple((i, j) for i in count for j in count if i < j and near[part[i], part[j]])
-    things = hands.things.get(int(hands.picture[part[0]]), np.empty((0, 4)))
-    touched = _overlap(_widened(hands.boxes[list(part)], margin), things)
-    return Touching(tuple(part), pairs, tuple((int(i), int(t)) for i, t in np.argwhere(touched)))
+    return Touching(tuple(part), pairs)

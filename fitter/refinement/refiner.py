@@ -102,6 +102,15 @@ class Refiner:
         return [stage for stage in self.config.stages.values() if stage.solver == "lm"]
 
     @property
+    def after_least_squares(self) -> dict[str, StageConfig]:
+        """The stages after the last that is solved by least squares, by name."""
+        names = list(self.config.stages)
+        last = max(
+            (k for k, n in enumerate(names) if self.config.stages[n].solver == "lm"), default=-1
+        )
+        return {name: self.config.stages[name] for name in names[last + 1 :]}
+
+    @property
     def shows_skin(self) -> bool:
         """Whether any stage compares colours, or frees those of the model."""
         energies = [e for stage in self.config.stages.values() for e in stage.energies.items()]

@@ -74,8 +74,12 @@ def run_stages(
         hands: where the keypoint stage left them.
         stages: by name.
     """
-    params = task.with_known_offsets(task.start(hands))
-    like = torch.zeros(len(hands.transl), dtype=torch.int64, device=hands.transl.device)
+    return go_on(task, task.with_known_offsets(task.start(hands)), stages)
+
+
+def go_on(task: StageTask, params: SceneParams, stages: Mapping[str, StageConfig]) -> StagesResult:
+    """Run stages from where other ones left B hands; see `run_stages`."""
+    like = torch.zeros(len(params.transl), dtype=torch.int64, device=params.transl.device)
     result = StagesResult(params, like.double(), like, like + int(Status.CONVERGED))
     diverged = torch.zeros_like(like, dtype=torch.bool)
     for stage in stages.values():
@@ -175,6 +179,12 @@ class LeastSquaresObjective:
             drawn=(fragments, model.topology, band),
             view=view,
         )
+
+    def without_objects(self) -> LeastSquaresObjective:
+        """The same without what known objects say."""
+        task = replace(self.task, objects=None)
+        energies = {"energies": task.energies_of(self.stage)}
+        return replace(self, task=task, stage=self.stage.model_copy(update=energies))
 
     def select(self, index: Tensor) -> LeastSquaresObjective:
         """The objective of the hands at `index` alone."""

@@ -215,7 +215,7 @@ class HandRow:
     )
     touch_group: int | None = stored(
         "number, from 1 on, of the group of touching hands of the image that the hand is in; 0 for "
-        "a hand that touches none",
+        "a hand in no group, and where groups were not looked for",
         dtype="int32",
         units="1",
     )
@@ -224,7 +224,8 @@ class HandRow:
         flags=INTERACTION_STATUS,
     )
     relative_place: np.ndarray | None = stored(
-        "from the wrist's joint of the group's first hand to that of this hand",
+        "from the wrist's joint of the group's first hand, the one in the lowest slot, to that of "
+        "this hand",
         "xyz",
         units="m",
         frame=CAMERA,
@@ -236,7 +237,7 @@ class HandRow:
         frame=CAMERA,
     )
     penetration_depth: float | None = stored(
-        "how deep this hand and another of its group, or a known thing, are still in each other",
+        "how deep this hand and another of its group are still in each other",
         units="m",
     )
     residual_px: float | None = stored(

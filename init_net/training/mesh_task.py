@@ -73,11 +73,9 @@ class MeshTask(ImageTask):
         for name, source in sources.items():
             if not isinstance(source, DatasetConfig):
                 raise InputError("training.unpaired_source", file=where, source=name)
-        if size % HANDS:
-            raise InputError("training.odd_batch", file="optimiser.batch_size", found=size)
+        require_whole_pairs(size)
         pairs = HandPairs.of(cast("dict[str, DatasetConfig]", sources))
-        owner = np.zeros(len(pairs.pairs), np.int64)
-        return pairs, Mixture(owner, [None], config.run.seed, stage.number)
+        return pairs, Mixture(pairs.owner, [*named.values()], config.run.seed, stage.number)
 
     def batch(self, step: int, rows: slice = WHOLE) -> MeshSamples:  # type: ignore[override]
         """See `Task.batch`; of a stage of pairs an even number of rows from an even one on."""

@@ -51,10 +51,12 @@ class HandPairs:
     Attributes:
         samples: that the detector has looked at.
         pairs: (M, 2) int64 samples: a right hand, and the left one of the same picture.
+        owner: (M,) int64 number of the source of each.
     """
 
     samples: ShardedSamples
     pairs: np.ndarray
+    owner: np.ndarray
 
     @classmethod
     def of(cls, sources: Mapping[str, DatasetConfig]) -> Self:
@@ -78,7 +80,8 @@ class HandPairs:
             tables.append(found + start)
             start += len(whole)
         samples = parts[0] if len(parts) == 1 else JoinedSamples(parts)
-        return cls(samples, np.concatenate(tables))
+        owner = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        return cls(samples, np.concatenate(tables), owner)
 
     def rows(self, pairs: np.ndarray) -> np.ndarray:
         """(2 N,) samples of pairs at places (N,), see `HANDS`."""

@@ -108,7 +108,11 @@ class GraspSampler:
             share[1:4] = rng.uniform(0.0, 0.5)
             share *= 0.75
         fingers = self.limbs.fingers(params, self.model.anatomy, left=False)
-        return close_fingers(opened, fingers, body, share)
+
+        def is_held(shut: ClosedFingers) -> bool:
+            return _is_held(shut, between)
+
+        return close_fingers(opened, fingers, body, share, is_held)
 
     def _checked(
         self,

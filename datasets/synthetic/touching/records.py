@@ -35,7 +35,7 @@ class Interaction:
         specs: a batch of one; its `second` hand is there in a pair, its `objects` never are.
         kind: of the pair, or of what is held.
         touch: between the two hands, or the hand and what it holds.
-        own_depths: how deep each hand is in itself, metres, the right one's first; 0 for not.
+        own_depths: how deep each hand is in itself, metres, the right one's first; 0 for none.
         held: where and what, or None.
         thing: how it is drawn, or None.
     """

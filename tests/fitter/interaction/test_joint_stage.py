@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fitter.config.interaction import InteractionConfig
-from fitter.config.stages import RefineConfig
+from fitter.config.stages import DEFAULT_STAGES, StageConfig
 from fitter.energies.scene import SceneParams
 from fitter.interaction.joint_stage import JointStage
 from fitter.refinement.refiner import Refiner
@@ -123,11 +123,35 @@ def test_mirrored_pictures_have_mirrored_fits(case, fitted) -> None:
         np.testing.assert_allclose(each.relative_place, expected, atol=1e-6)
 
 
-def test_it_goes_on_with_least_squares_alone(case) -> None:
+def with_stages(case: TouchingCase, stages: dict[str, StageConfig]) -> JointStage:
+    config = case.stage.refiner.config.model_copy(update={"stages": stages})
     refiner = case.stage.refiner
+    return JointStage(
+        Refiner(case.exact, refiner.model.fit, config, refiner.fit), InteractionConfig()
+    )
+
+
+def test_it_goes_on_with_least_squares(case) -> None:
     assert case.stage.is_wanted
-    assert not JointStage(refiner, InteractionConfig(enabled=False)).is_wanted
-    for stages in ({}, {"last": staged("adam", ["camera"])}):
-        config = RefineConfig(stages=stages)
-        other = Refiner(case.exact, refiner.model.fit, config, refiner.fit)
-        assert not JointStage(other, InteractionConfig()).is_wanted
+    assert not JointStage(case.stage.refiner, InteractionConfig(enabled=False)).is_wanted
+    last = {"last": staged("adam", ["camera"])}
+    assert not with_stages(case, {}).is_wanted and not with_stages(case, last).is_wanted
+    assert with_stages(case, DEFAULT_STAGES | last).is_wanted
+
+
+def test_stages_after_least_squares_go_on_from_there(case, fitted) -> None:
+    """With what they free, and for hands that were fitted together."""
+    last = staged("adam", ["appearance"], energies={"keypoints": 1.0, "appearance_prior": 1.0})
+    hands = case.hands(case.begun())
+    hands = replace(hands, picture=np.array([0, 0, 1, 2]))
+    start = hands.refined.params
+    bright = replace(start, appearance=start.appearance + 0.1)
+    hands = replace(hands, refined=replace(hands.refined, params=bright))
+    refined, found = with_stages(case, DEFAULT_STAGES | {"last": last})(hands)
+    assert {each.interaction_status for each in found.values()} == {"joint"}
+    assert found[0].penetration_depth == pytest.approx(fitted[1][0].penetration_depth, abs=1e-5)
+    assert (refined.params.appearance[:2] < bright.appearance[:2]).all()
+    same_bits(refined.params, bright, [2, 3])
+    torch.testing.assert_close(
+        refined.params.transl[:2], fitted[0].params.transl[:2], atol=1e-5, rtol=0
+    )
