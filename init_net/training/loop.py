@@ -87,7 +87,7 @@ def train(
         DivergedError: a loss or gradient is not finite; the last checkpoint is from before.
     """
     watch, ranks = watch or Watch(), ranks or Ranks()
-    ranks.require_even(config.optimiser.batch_size)
+    ranks.require_even(config.optimiser.batch_size, task.plan.rows_together)
     path = find_checkpoint(folder)
     if path is None:
         state = TrainState.begin(task, config, task.plan.at(0), ranks)

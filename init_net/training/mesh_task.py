@@ -25,6 +25,7 @@ from init_net.training.mesh_truth import TrueMeshes
 from init_net.training.pair_evaluation import PairErrors
 from init_net.training.pictures import crop_pictures
 from init_net.training.plan import Stage
+from init_net.training.ranks import Ranks
 from init_net.training.sample_tasks import ImageTask, by_set
 from init_net.training.task import WHOLE
 from init_net.training.touching_hands import HandPairs, PairSurfaces
@@ -73,7 +74,7 @@ class MeshTask(ImageTask):
         for name, source in sources.items():
             if not isinstance(source, DatasetConfig):
                 raise InputError("training.unpaired_source", file=where, source=name)
-        require_whole_pairs(size)
+        Ranks().require_even(size, HANDS)
         pairs = HandPairs.of(cast("dict[str, DatasetConfig]", sources))
         return pairs, Mixture(pairs.owner, [*named.values()], config.run.seed, stage.number)
 

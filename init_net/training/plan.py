@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitter.errors import InputError
+from init_net.samples.hand_pairs import HANDS
 from init_net.training.config import TrainConfig
-from init_net.training.loss_weights import loss_weights
+from init_net.training.loss_weights import OF_PAIRS, loss_weights
 from init_net.training.optimisation import LearningRate
 from init_net.training.stage_config import StageConfig
 
@@ -73,6 +74,12 @@ class Plan:
     def is_staged(self) -> bool:
         """Whether the configuration has named stages."""
         return self.stages[0].name != WHOLE_RUN
+
+    @property
+    def rows_together(self) -> int:
+        """Rows of a batch that one process has to have together: the hands of a pair."""
+        losses = (stage.losses.get(name, 0) for stage in self.stages for name in OF_PAIRS)
+        return HANDS if any(weight > 0 for weight in losses) else 1
 
     def at(self, step: int) -> Stage:
         """The stage that a step belongs to; the last one for steps beyond the run."""

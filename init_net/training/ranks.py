@@ -169,12 +169,25 @@ class Ranks:
             values = values / self.count
         return values
 
-    def require_even(self, batch_size: int) -> None:
+    def require_even(self, batch_size: int, together: int = 1) -> None:
         """Refuse batches that cannot be shared out.
 
+        Args:
+            batch_size: rows of a batch.
+            together: rows that one rank has to have together, from its first row on.
+
         Raises:
-            InputError: their size is no multiple of the number of ranks.
+            InputError: their size is no multiple of the number of ranks, or a rank's share none of
+                `together`.
         """
+        if batch_size % self.count == 0 and batch_size // self.count % together:
+            raise InputError(
+                "training.odd_batch",
+                file="optimiser.batch_size",
+                found=batch_size,
+                count=self.count,
+                multiple=self.count * together,
+            )
         if batch_size % self.count:
             raise InputError(
                 "training.uneven_batch",

@@ -110,8 +110,9 @@ SENTENCES: dict[str, str] = {
     "the camera are known, which the loss penetration compares, found none",
     "training.unpaired_source": "expected annotated data sets for a stage with the loss "
     "penetration, found the source {source}: rendered samples show one hand each",
-    "training.odd_batch": "expected an even number for a stage with the loss penetration, which "
-    "learns from pairs of hands, found {found}",
+    "training.odd_batch": "expected a multiple of {multiple} for a stage with the loss "
+    "penetration, which learns from pairs of hands, both in one of the {count} processes, found "
+    "{found}",
     "training.frozen_random": "expected every part that is there and does not learn to have "
     "learned before, in an earlier stage or in run.start, found random weights in {parts}",
     "training.idle_stage": "expected a stage that trains a part that one of its losses above 0 "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from init_net.hand_model_id import HandModelId
 from init_net.model_card import WeightsInfo
 from init_net.networks.build import build_network
+from init_net.samples.config import DatasetConfig
 from init_net.samples.hand_pairs import HANDS
 from init_net.samples.mixing import Mixture
 from init_net.training.config import TrainConfig, load_train_config
@@ -23,6 +25,7 @@ from init_net.training.loss_weights import MeshWeights, loss_weights
 from init_net.training.mesh_evaluation import FREE, MeshErrors, SurfaceErrors
 from init_net.training.mesh_task import MeshTask
 from init_net.training.mesh_truth import TrueMeshes
+from init_net.training.ranks import Ranks
 from init_net.training.start import begin_with
 from init_net.training.tasks import build_task, require_trainable
 from init_net.training.touching_hands import HandPairs
@@ -187,10 +190,10 @@ def test_rows_of_a_batch_are_those_of_the_whole(task):
 # Hands that touch
 
 
-def test_a_stage_of_pairs_learns_from_both_hands_of_a_picture(folder, monkeypatch):
+def test_a_stage_of_pairs_learns_from_both_hands_of_a_picture(folder, monkeypatch, tmp_path):
     stages = {"touching": {"steps": 2, "losses": {"penetration": 10.0}}}
     samples = build_task(mesh_config(folder), CPU)._train.samples
-    pairs = HandPairs(samples, np.array([[0, 3], [2, 1], [4, 5]]))
+    pairs = HandPairs(samples, np.array([[0, 3], [2, 1], [4, 5]]), np.zeros(3, np.int64))
     given = pairs, Mixture(np.zeros(3, np.int64), [None], 0)
     monkeypatch.setattr(MeshTask, "_paired", lambda self, stage: given)
     task = build_task(mesh_config(folder, stages=stages), CPU)
@@ -207,8 +210,30 @@ def test_a_stage_of_pairs_learns_from_both_hands_of_a_picture(folder, monkeypatc
         near = replace(batch.views, wrist=batch.views.wrist[[0, 0, 2, 2]])
         closer = task.losses(replace(batch, views=near), step)["penetration"]
         assert closer.isfinite().all()
+    with raises("training.odd_batch", file="optimiser.batch_size", found=4, count=4, multiple=8):
+        train(task, task.config, tmp_path, ranks=Ranks(0, 4))
     half = task.batch(1, slice(2, 4))
     assert torch.equal(half.crops.image, task.batch(1).crops.image[2:])
+
+
+def test_pairs_of_sources_come_in_their_shares(folder, monkeypatch):
+    """Not by their numbers of pairs: here three against one."""
+    few = DatasetConfig(dataset="interhand", folder="few", share=0.9)
+    many = DatasetConfig(dataset="interhand", folder="many", share=0.1)
+    config = SimpleNamespace(
+        sources={"few": few, "many": many},
+        shares_of=lambda stage: {"few": 0.9, "many": 0.1},
+        stages={},
+        optimiser=SimpleNamespace(batch_size=4),
+        run=SimpleNamespace(seed=0),
+    )
+    owner = np.array([0, 1, 1, 1])
+    pairs = HandPairs(None, np.arange(8).reshape(4, 2), owner)
+    monkeypatch.setattr(HandPairs, "of", lambda sources: pairs)
+    _, mixture = MeshTask._paired(
+        SimpleNamespace(config=config), SimpleNamespace(number=0, name="touching")
+    )
+    assert np.bincount(owner[mixture.chosen(0, 1000)]).tolist() == [900, 100]
 
 
 def test_rendered_samples_have_no_pairs(folder):

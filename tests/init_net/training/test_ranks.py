@@ -239,6 +239,14 @@ def test_batches_that_cannot_be_shared_out():
         Ranks(0, 3).require_even(4)
 
 
+@pytest.mark.parametrize(("count", "found"), [(1, 3), (4, 12)])
+def test_no_process_gets_half_a_pair(count, found):
+    wanted = {"count": count, "multiple": 2 * count}
+    with raises("training.odd_batch", file="optimiser.batch_size", found=found, **wanted):
+        Ranks(0, count).require_even(found, 2)
+    Ranks(0, count).require_even(2 * found, 2)
+
+
 def test_the_environment_of_torchrun(monkeypatch):
     assert Ranks.of_environment() == Ranks(0, 1, 0)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")

@@ -121,7 +121,7 @@ def test_figures_of_pairs_are_those_of_the_placed_meshes(scene, seen, monkeypatc
     monkeypatch.setattr(pair_evaluation, "Cropper", Crops)
     monkeypatch.setattr(pair_evaluation, "TrueMeshes", lambda *given: lambda crops: true)
     network = Network(network, said)
-    pairs = HandPairs(None, np.arange(6).reshape(3, 2))
+    pairs = HandPairs(None, np.arange(6).reshape(3, 2), np.zeros(3, np.int64))
     errors = PairErrors.of(network, pairs)
     faces = closed(MODEL.faces, len(MODEL.v_template))
     right, left = scene
@@ -183,6 +183,9 @@ def test_pairs_are_a_right_and_a_left_hand_of_one_picture(monkeypatch):
     pairs = HandPairs.of(GIVEN)
     assert pairs.pairs.tolist() == [[0, 1], [5, 3]]
     assert pairs.rows(np.array([1, 0])).tolist() == [5, 3, 0, 1]
+    monkeypatch.setattr(touching_hands, "JoinedSamples", list)
+    both = HandPairs.of({"one": GIVEN["touching"], "two": GIVEN["touching"]})
+    assert both.owner.tolist() == [0, 0, 1, 1] and len(both.pairs) == 4
 
 
 def test_a_hand_without_a_place_is_passed_over(monkeypatch):
