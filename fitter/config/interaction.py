@@ -62,7 +62,9 @@ class InteractionConfig(Section):
     alike_weight: float = Field(
         5.0,
         ge=0,
-        description="weight of the difference in shape of a left and a right hand of one person",
+        description="weight of the difference in shape of a left and a right hand of one person in "
+        "`relative_place_std`; while they are fitted both have the mean of their shapes, with 0 "
+        "each its own",
     )
     max_rise: float = Field(
         0.03,

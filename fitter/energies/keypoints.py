@@ -62,6 +62,10 @@ class KeypointTargets(TensorBatch):
         nothing = KnownShape.nothing(self.keypoint_weight)
         return replace(self, hand_size=nothing.size, betas=nothing.betas)
 
+    def of_known_shape(self, known: KnownShape) -> Self:
+        """The same with these shapes known."""
+        return replace(self, hand_size=known.size, betas=known.betas)
+
     @classmethod
     def of(cls, hands: NormalisedHands, known: KnownShape | None = None) -> Self:
         """Arrange hands, all of them usable, by finger.

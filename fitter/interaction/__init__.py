@@ -3,6 +3,7 @@
     touching        which hands those are
     occlusion       who stands in front of whom, drawn
     contact_points  where surfaces meet
+    shared_shape    what shapes they keep
     pair_terms      what two hands say of each other, as residuals
     group_problem   the objective of all hands of a group
     things          pixels in which known things stand in front of hands

@@ -12,6 +12,7 @@ from torch import Tensor
 from fitter.config.interaction import InteractionConfig
 from fitter.energies.known_objects import KnownObjects
 from fitter.energies.scene import SceneParams, focal_applied
+from fitter.hand_models.known_shape import KnownShape
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.coupling import to_other
 from fitter.interaction.group_problem import (
@@ -32,6 +33,7 @@ from fitter.interaction.occlusion import (
     seen_in_other_crop,
 )
 from fitter.interaction.pictured import Bucket, HandsOfPictures
+from fitter.interaction.shared_shape import kept_shapes
 from fitter.interaction.things import hidden_by_thing
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.stages import LeastSquaresObjective, StageTask, go_on
@@ -51,6 +53,18 @@ class GroupScene:
 
     def fitted(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
         """The G n hands after all rounds, and (G,) bool which groups diverged."""
+        known = self._kept_shapes(params)
+        placed = known.placed(self.task.model.fit.size, params.hand.to(torch.float64))
+        params = params.with_hand(placed.to(params.transl.dtype))
+        return replace(self, task=self.task.of_known_shape(known))._rounds(params)
+
+    def _kept_shapes(self, params: SceneParams) -> KnownShape:
+        group, first, second = self.bucket.pairs
+        start, alike = group * self.bucket.count, self._alike > 0
+        pairs = (start + first)[alike], (start + second)[alike]
+        return kept_shapes(self.task.model.fit.size, params.betas, self.task.known, pairs)
+
+    def _rounds(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
         config, model = self.config, self.task.model
         options = LevenbergMarquardt(
             max_iterations=config.iterations,

@@ -120,7 +120,8 @@ def _by_depth(
 
 
 def alike_rows(betas: tuple[Tensor, Tensor], weight: Tensor, layout: TangentLayout) -> CoupledRows:
-    """Hands of one person are alike: ``w sum rho(difference^2 / c^2) c^2`` of the coefficients of
+    """Hands of one person are alike, which counts where shapes are free, as in how sure a relative
+    place is: ``w sum rho(difference^2 / c^2) c^2`` of the coefficients of
     the shape, which are the same for both sides since a left hand is a mirrored right one; rho that
     of Geman and McClure, 1987, so that a child's hand in its mother's is left a child's.
 

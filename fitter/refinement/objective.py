@@ -127,6 +127,10 @@ class StageTask:
         """The same task with nothing known of the hands' shapes."""
         return replace(self, targets=self.targets.of_unknown_shape())
 
+    def of_known_shape(self, known: KnownShape) -> StageTask:
+        """The same task with these shapes known."""
+        return replace(self, targets=self.targets.of_known_shape(known))
+
 
 @dataclass(frozen=True)
 class Objective:
