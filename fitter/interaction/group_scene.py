@@ -142,7 +142,7 @@ class GroupScene:
         if self.task.objects is not None:
             self._hide_behind_things(hidden, params, self.task.objects)
         beside = points_beside(drawn[0], self.task.model.hand.faces)
-        return hidden > 0, self._order(drawn[0], *ends), beside
+        return hidden > 0, self._order(params, drawn[0], *ends), beside
 
     def _hide_behind_things(
         self, hidden: Tensor, params: SceneParams, objects: KnownObjects
@@ -165,9 +165,11 @@ class GroupScene:
         other = to_other(self.left[first] != self.left[second], vertices[second])
         return draw_pairs(model.topology, vertices[first], other, K, view.size)
 
-    def _order(self, drawn: DrawnPairs, first: Tensor, second: Tensor) -> SeenPoints:
+    def _order(
+        self, params: SceneParams, drawn: DrawnPairs, first: Tensor, second: Tensor
+    ) -> SeenPoints:
         shares = self._shares
-        K = self.task.view.intrinsics
+        K = focal_applied(self.task.view.intrinsics, params.log_focal)
         other = seen_in_other_crop(
             shares[second], K[first], K[second], self.left[first] != self.left[second]
         )

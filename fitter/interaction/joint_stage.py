@@ -21,9 +21,7 @@ from fitter.config.interaction import InteractionConfig
 from fitter.energies.scene import SceneParams, focal_applied
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.coupling import to_other
-from fitter.interaction.group_problem import (
-    grouped,
-)
+from fitter.interaction.group_problem import grouped
 from fitter.interaction.group_scene import GroupScene
 from fitter.interaction.pictured import Bucket, HandsOfPictures, buckets
 from fitter.interaction.records import Interaction
@@ -78,6 +76,8 @@ class JointStage:
 
     def groups(self, hands: HandsOfPictures) -> list[Touching]:
         """Which of them are fitted together."""
+        if len(np.unique(hands.picture)) == len(hands.picture):
+            return []  # nobody has another hand in the picture: no mesh is needed to see that
         return touching(self._pictured(hands), self.config.box_margin)
 
     def scene(self, hands: HandsOfPictures, bucket: Bucket) -> GroupScene:

@@ -40,10 +40,10 @@ def contact_rows(
     """Penetration and attraction: vertices of the first hand against the second's surface.
 
     With g the signed gap and a the vertex's share of the surface, a vertex inside costs
-    ``w_p a rho(g^2 / s^2)``, rho that of Charbonnier et al., 1994, and one outside within the
-    reach r costs ``-w_a a (1 - (g / r)^2)^3``, Tukey's biweight less its value far away (Beaton,
-    Tukey, "The fitting of power series", 1974). The normal is the derivative of the gap by the
-    vertex, and its negative that by the point of the surface.
+    ``w_p a rho(g^2 / s^2)``, rho that of Charbonnier et al., 1994, and one within the reach r
+    ``-w_a a (1 - (max(g, 0) / r)^2)^3``, Tukey's biweight less its value far away (Beaton, Tukey,
+    "The fitting of power series", 1974), which inside is that of a vertex that touches. The normal
+    is the derivative of the gap by the vertex, and its negative that by the point of the surface.
     """
     value, weight = contact_weights(contact, config)
     normal = contact.normal
@@ -65,10 +65,10 @@ def contact_weights(contact: ContactPoints, config: InteractionConfig) -> tuple[
     rho, slope = charbonnier(deep)
     value = config.penetration_weight * inside * rho
     weight = 2 * config.penetration_weight * inside * slope / config.penetration_scale**2
-    near = contact.share * ((gap >= 0) & (gap < config.attraction_reach))
-    left = (1 - (gap / config.attraction_reach).square()).clamp_min(0)
-    value = value - config.attraction_weight * near * left**3
-    drawn = 6 * config.attraction_weight * near * left.square() / config.attraction_reach**2
+    left = (1 - (gap.clamp_min(0) / config.attraction_reach).square()).clamp_min(0)
+    value = value - config.attraction_weight * contact.share * left**3
+    outside = contact.share * (gap >= 0)
+    drawn = 6 * config.attraction_weight * outside * left.square() / config.attraction_reach**2
     return value.sum(1), weight + drawn
 
 

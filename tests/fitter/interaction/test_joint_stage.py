@@ -76,7 +76,7 @@ def test_a_picture_alone_is_fitted_as_in_a_batch(case, fitted) -> None:
     alone, _ = case.stage(case.hands(case.begun(), [2, 3]))
     for name in ("global_orient", "hand_pose", "betas", "transl"):
         one, other = getattr(alone.params, name), getattr(refined.params, name)[2:]
-        torch.testing.assert_close(one, other, rtol=0, atol=2e-3)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
     again, _ = case.stage(case.hands(case.begun(), [2, 3]))
     same_bits(alone.params, again.params, slice(None))
 
