@@ -185,7 +185,10 @@ class Engine:
         )
         judged = self.judge(judged_hands(slots, alone, predictions, fitted))
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
-        rows = [replace(row, **together.get(place, {})) for place, row in enumerate(rows)]
+        rows = [
+            row if row.has_failed else replace(row, **together.get(place, {"touch_group": 0}))
+            for place, row in enumerate(rows)
+        ]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         rows = self._with_shape_information(rows, hands, fitted)

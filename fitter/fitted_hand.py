@@ -91,7 +91,7 @@ class FittedHand(PosedHand):
         mask_agreement: how far the mask agreed with keypoints and mesh, in [0, 1].
         mask_iou: intersection over union of the fitted mesh and the mask.
         touch_group: number, from 1 on, of the group of touching hands of the image that the hand is
-            in; 0 or None for a hand that touches none.
+            in; 0 for a hand that touches none.
         interaction_status: "joint" for hands of a group that were fitted together, "alone" where
             that made a fit worse, so that they keep their own; None for a hand in no group.
         relative_place: (3,) metres, camera frame, from the wrist's joint of the group's first hand

@@ -13,10 +13,11 @@ import torch
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from fitter.contact.edges import cone, directed_edges, open_edges
 from fitter.contact.records import Surface
 from fitter.contact.reference import nearest_on
 from fitter.contact.self_found import find_in_itself
-from fitter.contact.topology import check_closed, cone, directed_edges, open_edges
+from fitter.contact.topology import check_closed
 
 _APART = 0.015
 """Metres along the skin between a vertex and what it is looked for in: nearer, as in the web

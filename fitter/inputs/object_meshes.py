@@ -17,8 +17,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from fitter.contact.edges import edge_uses
 from fitter.contact.records import ObjectMesh
-from fitter.contact.topology import edge_uses
 from fitter.errors import InputError
 from fitter.inputs.numbers import as_numbers, shortened
 
