@@ -229,7 +229,7 @@ def test_misuse_is_said_in_one_sentence(tiny, say, tmp_path):
         ),
         ("--split", "good", "photos"): sentence("usage.dataset_missing", {"file": "--split"}),
         ("--use", "depth", "--dataset", "tiny", "t"): sentence(
-            "dataset.use", {"file": "--use", "known": "keypoints, masks", "found": "depth"}
+            "dataset.use", {"file": "--use", "known": "keypoints, masks, objects", "found": "depth"}
         ),
         ("--dataset", "tiny", "s3://bucket/t"): sentence(
             "dataset.address", {"file": "s3://bucket/t", "dataset": "tiny"}

