@@ -59,8 +59,8 @@ class TestConfiguration:
     def test_no_preset(self, refused):
         refused(
             "--config realistic_hand: expected a YAML file or one of the presets default, "
-            "detailed, interaction, nimble_render_compare, realistic_hands, s2hand, textured, found "
-            "neither",
+            "detailed, interaction, nimble_render_compare, realistic_hands, s2hand, textured, "
+            "found neither",
             "--config",
             "realistic_hand",
         )
