@@ -26,7 +26,7 @@ from init_net.training.config import TrainConfig, load_train_config
 from init_net.training.loop import Watch, train
 from init_net.training.loss_weights import StereoWeights
 from init_net.training.run_config import TrainRunConfig
-from init_net.training.smoke import smoke
+from init_net.training.smoke import missing_start, smoke
 from init_net.training.start import begin_with
 from init_net.training.stereo_evaluation import StereoErrors
 from init_net.training.stereo_task import seen_by_both
@@ -259,8 +259,9 @@ class TestStart:
         small = smoke(config)
         assert small.network.mono == own
         begin_with(build_network(small.network, 0), small)
-        with raises("weights.missing", file=tmp_path / "none"):
-            smoke(configured(network=config.network, start=str(tmp_path / "none")))
+        absent = configured(network=config.network, start=str(tmp_path / "none"))
+        assert missing_start(absent) == str(tmp_path / "none")
+        assert smoke(absent).run.start is None  # it learns nothing, and begins at random
 
     def test_a_mono_network_of_other_options_is_refused(self, configured):
         other = StereoConfig(mono=MONO.model_copy(update={"hidden": [24, 20]}))
