@@ -278,6 +278,41 @@ def seen_by_the_detector(
     return rows[np.isin(looks["found"], sightings)]
 
 
+@dataclass(frozen=True)
+class Asked(Generic[P]):
+    """What a benchmark can be asked for, and how its arms are named.
+
+    Attributes:
+        parts: table or figure -> what is measured for it, and on which arms.
+        thrice: arms that decide, which several seeds are asked of unless seeds are named.
+        arm_of: the arm of a name, a number of steps and a seed.
+    """
+
+    parts: Mapping[str, tuple[str, Sequence[str]]]
+    thrice: frozenset[str]
+    arm_of: Callable[[str, int, int], Training[P]]
+
+    def arms(
+        self, parts: Sequence[str], steps: int, seeds: Sequence[int], decided: bool
+    ) -> list[tuple[str, Any]]:
+        """What is measured on which arm: the first seed of all of them before the second of any.
+
+        Args:
+            parts: that are wanted.
+            steps: of each arm.
+            seeds: in order.
+            decided: from the second seed on only those arms that decide.
+        """
+        said = [
+            (self.parts[part][0], self.arm_of(name, steps, seed))
+            for seed in seeds
+            for part in parts
+            for name in self.parts[part][1]
+            if not decided or seed == seeds[0] or name in self.thrice
+        ]
+        return list(dict.fromkeys(said))
+
+
 def write_result(file: Path, said: Mapping[str, Any]) -> None:
     """Figures of an arm, as JSON that differs only where figures do."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ from typing import Any
 
 import torch
 from arms import (
+    Asked,
     add_counts,
     described,
     held_out,
@@ -138,25 +139,7 @@ MEASURES: Mapping[str, Callable[[HandAutoencoder, ComparePlan], dict[str, Any]]]
 """What is measured -> how."""
 
 
-def wanted(
-    parts: Sequence[str], steps: int, seeds: Sequence[int], thrice: bool
-) -> list[tuple[str, Arm]]:
-    """What is measured on which arm: the first seed of all of them before the second of any.
-
-    Args:
-        parts: of `PARTS`.
-        steps: of each arm.
-        seeds: in order.
-        thrice: from the second seed on only those arms that decide.
-    """
-    said = [
-        (PARTS[part][0], arm_of(name, steps, seed))
-        for seed in seeds
-        for part in parts
-        for name in PARTS[part][1]
-        if not thrice or seed == seeds[0] or name in THRICE
-    ]
-    return list(dict.fromkeys(said))
+ASKED = Asked(PARTS, THRICE, arm_of)
 
 
 def result_of(measure: str, arm: Arm, plan: ComparePlan, weights: Path) -> dict[str, Any]:
@@ -242,7 +225,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
     seeds = given.seeds or [0, 1, 2]
-    for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
+    for measure, arm in ASKED.arms(parts, given.steps, seeds, not given.seeds):
         if arm.recipe.preset == NIMBLE and plan.nimble is None:
             print(f"{arm}: expected --nimble DIR, left out", file=sys.stderr)
             continue

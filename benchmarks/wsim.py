@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arms import add_counts, described, held_out, measured, plan_options, plan_parser
+from arms import Asked, add_counts, described, held_out, measured, plan_options, plan_parser
 from measuring import run_command, use_threads
 from wsim_arms import NOISE, RECIPES, WsimPlan, arm_of
 
@@ -139,25 +139,7 @@ def _summary(errors: MeshErrors) -> dict[str, Any]:
     return {name: round(value, 4) for name, value in {**errors.figures(), **scatter}.items()}
 
 
-def wanted(
-    parts: Sequence[str], steps: int, seeds: Sequence[int], thrice: bool
-) -> list[tuple[str, Any]]:
-    """What is measured on which arm: the first seed of all of them before the second of any.
-
-    Args:
-        parts: of `PARTS`.
-        steps: of each arm.
-        seeds: in order.
-        thrice: from the second seed on only those arms that decide.
-    """
-    said = [
-        (PARTS[part][0], arm_of(name, steps, seed))
-        for seed in seeds
-        for part in parts
-        for name in PARTS[part][1]
-        if not thrice or seed == seeds[0] or name in THRICE
-    ]
-    return list(dict.fromkeys(said))
+ASKED = Asked(PARTS, THRICE, arm_of)
 
 
 def result_of(measure: str, arm: Any, plan: WsimPlan, weights: Path) -> dict[str, Any]:
@@ -197,7 +179,7 @@ def main(words: Sequence[str] | None = None) -> None:
     plan = WsimPlan(**plan_options(given), touching=given.touching.absolute())
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
     seeds = given.seeds or [0, 1, 2]
-    for measure, arm in wanted(parts, given.steps, seeds, not given.seeds):
+    for measure, arm in ASKED.arms(parts, given.steps, seeds, not given.seeds):
         file = given.results / measure / f"{arm}.json"
         measured(file, arm, plan, partial(result_of, measure, arm, plan))
     if given.results == RESULTS:

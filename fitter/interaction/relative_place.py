@@ -14,9 +14,9 @@ from fitter.interaction.group_problem import GroupProblem, flat
 from fitter.records import HandParams
 
 _UNDERSTATED = 2.0
-"""What the standard deviations of the approximation are multiplied by: on rendered pairs half of
-the errors along each axis were within 0.674 of twice these (`benchmarks/touching_hands.py`).
-Keypoints, masks and networks err together; the objective adds them up as if each erred alone."""
+"""What the standard deviations of the approximation are multiplied by. Keypoints, masks and
+networks err together; the objective adds them up as if each erred alone. # not published: a rough
+choice on a dozen rendered pairs"""
 
 _FLOOR = 1e-9
 """Added to the diagonal of a Hessian, relative to its largest entry."""

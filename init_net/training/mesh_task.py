@@ -78,6 +78,8 @@ class MeshTask(ImageTask):
         pairs = HandPairs.of(cast("dict[str, DatasetConfig]", sources))
         return pairs, Mixture(pairs.owner, [*named.values()], config.run.seed, stage.number)
 
+    # Crops and what a mesh network needs besides: the tasks that share `ImageTask` hand their
+    # batches to nobody but their own `losses`.
     def batch(self, step: int, rows: slice = WHOLE) -> MeshSamples:  # type: ignore[override]
         """See `Task.batch`; of a stage of pairs an even number of rows from an even one on."""
         size, stage = self.config.optimiser.batch_size, self.plan.at(step)

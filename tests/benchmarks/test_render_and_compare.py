@@ -93,7 +93,7 @@ def test_a_summary_has_figures_and_their_scatter_and_nothing_that_is_not_known()
 
 
 def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
-    wanted = render_and_compare.wanted
+    wanted = render_and_compare.ASKED.arms
     found = [(m, str(arm)) for m, arm in wanted(["table4", "table5", "fig4"], 9, [0, 2], True)]
     thrice = ("weak-leading", "self-found")
     first = [("hands", f"{name}-9-0") for name in

@@ -167,7 +167,7 @@ def test_losses_fall_on_a_batch_that_is_seen_again(folder, decoder):
             total.backward()
             optimiser.step()
             totals.append(float(total.detach()))
-    assert np.mean(totals[-3:]) < 0.85 * totals[0]
+    assert np.mean(totals[-3:]) < 0.8 * totals[0]
 
 
 def test_of_each_hand_alone(task):
