@@ -228,11 +228,7 @@ def described(arm: Training[P], plan: P) -> dict[str, Any]:
         for name, stage in config["stages"].items()
     }
     pairs = config.get("pairs")
-    samples = (
-        _rendered(config["data"], plan)
-        if pairs is None
-        else {"pairs": pairs["count"]}
-    )
+    samples = _rendered(config["data"], plan) if pairs is None else {"pairs": pairs["count"]}
     samples |= {name: each["count"] for name, each in config.get("datasets", {}).items()}
     options = ("network", "optimiser", "losses", "augmentation")
     return {
