@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/check_system.py
 	@$(PYTHON) scripts/check_system.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[heif]'
 	@touch $@
 
 # What the tests need on top; smplx, which they compare MANO with, is free for research only.
