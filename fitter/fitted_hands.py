@@ -291,6 +291,7 @@ def _detected(hand: HandObservation) -> HandRow:
         detector_relative_xyz=hand.relative_xyz,
         hand_size_source="fitted" if hand.hand_size is None else "given",
         person=hand.person,
+        track=None if hand.tracked is None else hand.tracked.track,
     )
 
 

@@ -11,7 +11,14 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
-from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.records import (
+    HandCrop,
+    HandKey,
+    HandObservation,
+    ImageTracks,
+    IntrinsicsSource,
+    SharedHand,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,9 @@ class DetectedImage:
             was read, or None for one that is not there.
         inputs_digest: see `fitter.inputs.image_task.ImageTask.inputs_digest`.
         has_mask: whether a mask was given.
+        time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
+        tracks: what is known of its hands' tracks; None for what is no frame of a video.
     """
 
     size: tuple[int, int] | None = None
@@ -45,7 +54,9 @@ class DetectedImage:
     file: tuple[int, float] | None = None
     inputs_digest: int = 0
     has_mask: bool = False
+    time: float | None = None
     objects: tuple[PosedObject, ...] = ()
+    tracks: ImageTracks | None = None
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

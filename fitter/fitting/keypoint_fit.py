@@ -17,15 +17,17 @@ from torch import Tensor
 from fitter.config.options import FitConfig
 from fitter.energies.inputs import KeypointInputs
 from fitter.energies.keypoints import KeypointTargets
-from fitter.energies.weighted import keypoint_quadratic
+from fitter.energies.weighted import weighted_quadratic
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
+from fitter.fitting.motion_information import motion_information
 from fitter.fitting.shape_information import shape_information, shapeless
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion, PoseBasis
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LeastSquaresProblem,
@@ -54,7 +56,8 @@ class KeypointProblem:
         params = targets.known.sized(size, params)
         keypoints = self.model.kinematics(params)
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.config)
-        cost, *derivatives = keypoint_quadratic(inputs, keypoints, self.config.energies)
+        weights = targets.weights_of(self.config.energies)
+        cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
         held = targets.known.restrict(size, params.betas, *derivatives)
         return Linearization(cost, *held)
 
@@ -82,6 +85,7 @@ def fit_keypoints(
     predictions: Sequence[Prediction] = (),
     from_keypoints: bool = True,
     known: KnownShape | None = None,
+    motion: HandMotion | None = None,
 ) -> KeypointFit:
     """Fit B hands.
 
@@ -97,6 +101,7 @@ def fit_keypoints(
             is initialised from them anyway.
         known: what is known of the hands' shapes, which the fit keeps to; None for
             `FitConfig.hand_size` everywhere.
+        motion: where the other frames of a video expect the hands; None for nothing.
 
     Returns:
         Parameters in the full image's camera.
@@ -110,8 +115,17 @@ def fit_keypoints(
             known = replace(known, size=torch.full_like(known.size, config.hand_size))
     # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
-        result = _fit(model, hands, config, predictions, from_keypoints, known)
+        knowledge = _Known(known, motion)
+        result = _fit(model, hands, config, predictions, from_keypoints, knowledge)
     return result.map(torch.clone)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of hands beforehand."""
+
+    shape: KnownShape
+    motion: HandMotion | None
 
 
 def keypoint_information(
@@ -129,6 +143,20 @@ def keypoint_information(
     problem = KeypointProblem(model, KeypointTargets.of(hands), shapeless(config))
     with torch.no_grad():
         return shape_information(problem.linearize(fitted), fitted.betas)
+
+
+def keypoint_motion_information(
+    model: FitModel,
+    hands: NormalisedHands,
+    fitted: HandParams,
+    config: FitConfig,
+    basis: PoseBasis,
+) -> Tensor:
+    """What the keypoints of B hands say of where they are, see
+    `fitter.fitting.motion_information`; arguments as of `keypoint_information`."""
+    problem = KeypointProblem(model, KeypointTargets.of(hands), shapeless(config))
+    with torch.no_grad():
+        return motion_information(problem.linearize(fitted), fitted, model, basis)
 
 
 def fit_observations(
@@ -162,14 +190,15 @@ def _fit(
     config: FitConfig,
     predictions: Sequence[Prediction],
     from_keypoints: bool,
-    known: KnownShape,
+    knowledge: _Known,
 ) -> KeypointFit:
     index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
         return nothing_fitted(model, len(hands.is_usable))
     usable, predictions = hands[index], [prediction[index] for prediction in predictions]
-    known = known[index]
-    problem = KeypointProblem(model, KeypointTargets.of(usable, known), config)
+    known, motion = knowledge.shape[index], knowledge.motion
+    targets = KeypointTargets.of(usable, known, None if motion is None else motion[index])
+    problem = KeypointProblem(model, targets, config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
     initialisations = initialisations.of_known(model.size, known)
     best, source = initialisations.best(problem, config)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.frame_names import video_of
+from fitter.inputs.frame_sources import FrameSources
 from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
@@ -103,11 +105,23 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
     Raises:
         InputError: textures are asked for of a model without texture coordinates.
     """
-    if inputs.given.people is None:
-        return None
-    from fitter.groups.people import PeopleSharing
-
     engine, data = workers.engine, workers.engine.meshes.data
-    if config.people.textures and data.uv is None:
-        raise InputError("texture.no_uv", model=data.name)
-    return PeopleSharing(config, engine.fit_model, engine.meshes.right)
+    people, has_videos = None, config.tracks.enabled and _has_videos(inputs)
+    if inputs.given.people is not None:
+        from fitter.groups.people import PeopleSharing
+
+        if config.people.textures and data.uv is None:
+            raise InputError("texture.no_uv", model=data.name)
+        people = PeopleSharing(config, engine.fit_model, engine.meshes.right)
+    if not has_videos:
+        return people
+    from fitter.tracks.sharing import TrackSharing
+
+    return TrackSharing(config, engine.fit_model, people)
+
+
+def _has_videos(inputs: RunInputs) -> bool:
+    """Whether any of the images is a frame of a video."""
+    if isinstance(inputs.given, FrameSources):
+        return False  # frames of rigs have no tracks
+    return any(video_of(name) is not None for name in inputs.listing)

@@ -21,6 +21,7 @@ from fitter.store.block_sizes import choose_block_size
 from fitter.store.layout import StoreSpec, is_result_store
 from fitter.store.result_store import ResultStore
 from fitter.store.row_kinds import ALL_KINDS
+from fitter.store.tracks import TRACKS
 
 _SHAPING_PACKAGES = (
     "fit-hands",
@@ -75,7 +76,12 @@ def open_store(
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
         rows = kept | sharing.pass_sizes
-        spec = replace(spec, has_people=True, pass_sizes=[rows] * (sharing.passes - 1))
+        spec = replace(
+            spec,
+            has_people=inputs.given.people is not None,
+            has_tracks=sharing.name == TRACKS,
+            pass_sizes=[rows] * (sharing.passes - 1),
+        )
     share = request.execution.share
     if request.resume:
         return ResultStore.resume(request.out, spec, share)

@@ -129,7 +129,7 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
         if now.rows.is_complete:
             assert now.given is not None  # it is not the first
             if run.config.people.textures and not make_textures(
-                run, [*sharing.read(now.given)], console
+                run, sharing.people_of(now.given), console
             ):
                 return False
             if now.rows.is_alone:

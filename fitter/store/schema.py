@@ -43,6 +43,7 @@ InteractionStatus = Literal["joint", "alone"]
 
 OPTIONAL_DIMENSIONS = (
     "shape_information_entry",
+    "motion_information_entry",
     "vertex",
     "offset_vertex",
     "colour_vertex",
@@ -55,6 +56,9 @@ OPTIONAL_DIMENSIONS = (
 
 PEOPLE_VARIABLES = frozenset({"person"})
 """Variables of stores whose hands are grouped by person, and of no others."""
+
+TRACK_VARIABLES = frozenset({"track", "filled"})
+"""Variables of stores that hold videos whose hands are tracked, and of no others."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
@@ -84,6 +88,15 @@ class HandRow:
     person: str | None = stored(
         "whose hand it is, of those that share a shape; empty for a hand fitted alone",
         dtype="string",
+    )
+    track: int | None = stored(
+        "number, from 1 on, of the hand's track in its video, see the group tracks; 0 for a hand in "
+        "no track",
+        dtype="int32",
+        units="1",
+    )
+    filled: bool = stored(
+        "nothing of the hand was found in the frame: it is where its track has it", dtype="bool"
     )
     side: Side | None = stored("side of the hand", flags=SIDES)
     side_score: float | None = stored("probability of side, in [0.5, 1]", units="1")
@@ -147,6 +160,11 @@ class HandRow:
         "see fitter.fitting.shape_information",
         "shape_information_entry",
         dtype="float64",
+        units="1",
+    )
+    motion_information: np.ndarray | None = stored(
+        "what the image says of where the hand is, see fitter.fitting.motion_information",
+        "motion_information_entry",
         units="1",
     )
     vertices: np.ndarray | None = stored(
@@ -289,6 +307,11 @@ class ImageRow:
     )
     file_time: float | None = stored(
         "time of the last change of the image's file, seconds since 1970, UTC",
+        dtype="float64",
+        units="s",
+    )
+    time: float | None = stored(
+        "when the frame is shown, since the first frame of its video; NaN of what is no video",
         dtype="float64",
         units="s",
     )

@@ -107,12 +107,17 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     pixels, exif = task.file.read()
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
-    hands = task.given_hands()
+    given = task.given_hands()
     inside = task.file.inside(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
     objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    found = find_hands(image, hands, mask, detector, config)
+    if task.tracks is not None:  # before they are cropped, which depends on the side
+        hands = _found(image, given, detector)
+        found = find_hands(image, task.tracks.on(hands), mask, detector, config)
+        found = replace(found, tracks=task.tracks)
+    else:
+        found = find_hands(image, given, mask, detector, config)
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:
@@ -139,10 +144,7 @@ def find_hands(
     Raises:
         InputError: the detector cannot be used.
     """
-    if given is None:
-        if detector is None:
-            raise ValueError("expected a detector, or keypoints that are given")
-        given = detector.detect(image)
+    given = _found(image, given, detector)
     kept = tuple(given[: config.detector.slots])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
@@ -151,6 +153,17 @@ def find_hands(
     size = (image.pixels.shape[1], image.pixels.shape[0])
     beyond = len(given) - len(kept)
     return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+
+
+def _found(
+    image: ImageRecord, given: Sequence[HandObservation] | None, detector: Detector | None
+) -> Sequence[HandObservation]:
+    """The hands of an image, detected where none are given."""
+    if given is not None:
+        return given
+    if detector is None:
+        raise ValueError("expected a detector, or keypoints that are given")
+    return detector.detect(image)
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:
