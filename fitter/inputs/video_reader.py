@@ -17,6 +17,9 @@ from fitter.inputs.video_streams import OpenedVideo, opened_video, said_of_video
 _NEAR = 12
 """Frames that are rather decoded than left out by going elsewhere in the file."""
 
+_BEFORE, _BEHIND = -(2**63), 2**63 - 1
+"""Places before the first and behind the last frame."""
+
 
 class VideoReader:
     """A video that stays open, with one decoded frame in memory beside those that others refer to.
@@ -33,7 +36,7 @@ class VideoReader:
         self._frames: Iterator[VideoFrame] = iter(())
         # What was decoded last, and the place of it: a tick, or a number where frames are counted.
         self._held: VideoFrame | None = None
-        self._at: int | None = None
+        self._at = _BEFORE
 
     def frame(self, number: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright.
@@ -51,7 +54,7 @@ class VideoReader:
         with said_of_video(self.path):
             if not self._is_on_the_way(number, place):
                 self._go_to(number)
-            while self._at is None or self._at < place:
+            while self._at < place:
                 self._advance()
             if self._at != place or self._held is None or self._held.is_corrupt:
                 raise InputError("video.damaged_frame", file=self.path)
@@ -61,12 +64,12 @@ class VideoReader:
     def close(self) -> None:
         """Close the file; a frame that is asked for opens it again."""
         self._closing.close()
-        self._video, self._held, self._at = None, None, None
+        self._video, self._held, self._at = None, None, _BEFORE
         self._frames = iter(())
 
     def _is_on_the_way(self, number: int, place: int) -> bool:
         """Whether decoding goes on to a frame, and does not begin nearer to it."""
-        if self._video is None or self._at is None or self._at > place:
+        if self._video is None or self._at == _BEFORE or self._at > place:
             return False
         if self.index.is_counted:
             return True
@@ -78,11 +81,11 @@ class VideoReader:
         frame = next(self._frames, None)
         self._held = frame
         if frame is None:
-            self._at = np.iinfo(np.int64).max
+            self._at = _BEHIND
         elif self.index.is_counted:
-            self._at = 0 if self._at is None else self._at + 1
+            self._at = max(self._at + 1, 0)
         elif frame.pts is not None:
-            self._at = max(frame.pts, self._at or frame.pts)
+            self._at = max(frame.pts, self._at)
 
     def _go_to(self, number: int) -> None:
         """Stand before the frame from which frame `number` can be decoded."""
@@ -115,6 +118,6 @@ class VideoReader:
             container.seek(asked, stream=stream, backward=True)
         except (OSError, StopIteration):
             return False
-        self._held, self._at = None, None
+        self._held, self._at = None, _BEFORE
         self._frames = video.frames()
         return lands

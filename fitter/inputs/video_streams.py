@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -117,7 +118,7 @@ def upright(frame: VideoFrame) -> np.ndarray:
 
 def _turned(pixels: np.ndarray, frame: VideoFrame) -> np.ndarray:
     """Pixels after the display matrix, whose upper left part says to which side x and y go."""
-    found = frame.side_data.get("DISPLAYMATRIX")
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return pixels
     (x_to_x, x_to_y, _), (y_to_x, y_to_y, _) = np.frombuffer(found, np.int32).reshape(3, 3)[:2]

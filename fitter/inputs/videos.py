@@ -34,7 +34,9 @@ _SYNC = 0x47
 class FrameIndex(Protocol):
     """What a listing needs of a video; see `fitter.inputs.video_index.VideoIndex`."""
 
-    broken: str
+    @property
+    def broken(self) -> str:
+        """Why not all of the video is there, or an empty text."""
 
     @property
     def times(self) -> np.ndarray:
