@@ -102,9 +102,7 @@ def write_clip(clip: Clip, path: Path) -> Truth:
         seen = ((image > 2) & (image < clip.size - 2)).all((2, 3))
         times = np.arange(clip.frames) / RATE
         fast = np.stack([_waves(times, clip.seconds)] * 2, 1)
-        np.savez(
-            truth, keypoints=keypoints, seen=seen, is_fast=fast, intrinsics=clip.intrinsics
-        )
+        np.savez(truth, keypoints=keypoints, seen=seen, is_fast=fast, intrinsics=clip.intrinsics)
     return Truth.read(truth)
 
 
@@ -183,9 +181,7 @@ class _Hands:
 
     def _poses(self, rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
         keys = _key_times(rng, times, 0.35, 1.4)
-        angles = np.concatenate(
-            [sample_mode_angles(rng, str(rng.choice(MODES)), 1) for _ in keys]
-        )
+        angles = np.concatenate([sample_mode_angles(rng, str(rng.choice(MODES)), 1) for _ in keys])
         smooth = _eased(keys, angles.reshape(len(keys), -1), times).reshape(-1, 15, 3)
         axes = anatomy_of(self.model.data).axes
         return hand_pose_from_angles(torch.from_numpy(smooth), axes).numpy()

@@ -29,6 +29,7 @@ from fitter.fitting.keypoint_fit import (
     fit_keypoints,
     keypoint_information,
     keypoint_motion_information,
+    nothing_fitted,
 )
 from fitter.fitting.network_hand import predicted_looks
 from fitter.fitting.network_prior import with_network_prior
@@ -42,6 +43,7 @@ from fitter.hand_models.pose_prior import load_pose_prior, on_skeleton, pose_pri
 from fitter.hand_slots import (
     Slot,
     beside_others,
+    expected_hands,
     expected_motion,
     hidden_weighed,
     judged_hands,
@@ -60,7 +62,7 @@ from fitter.records import HandParams, NormalisedHands
 from fitter.refinement.refiner import Refined, Refiner
 from fitter.solvers.status import Status
 from fitter.store.frame_schema import FrameRow
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import TRACK_INITIALISATION, HandRow, ImageRow
 
 if TYPE_CHECKING:
     from fitter.frame_engine import FrameEngine
@@ -106,14 +108,43 @@ class Engine:
         rows: list[HandRow] = []
         for batch in self._batches(images):
             rows += self._fit_batch(batch)
-        found = iter(rows)
-        return [
-            image_row(
-                image,
-                beside_others(self.meshes, [next(found) for _ in image.hands], image.intrinsics),
-            )
-            for image in images
+        found, filled = iter(rows), self._filled(images)
+        together = [
+            [
+                *beside_others(self.meshes, [next(found) for _ in image.hands], image.intrinsics),
+                *filled.get(k, []),
+            ]
+            for k, image in enumerate(images)
         ]
+        return [image_row(*pair) for pair in zip(images, together, strict=True)]
+
+    def _filled(self, images: Sequence[DetectedImage]) -> dict[int, list[HandRow]]:
+        """The hands that are filled in, by the place of their image."""
+        missing = [
+            (k, image.intrinsics, hand)
+            for k, image in enumerate(images)
+            if image.tracks is not None and image.intrinsics is not None
+            for hand in image.tracks.filled
+        ]
+        if not missing:
+            return {}
+        places, intrinsics, hands = zip(*missing, strict=True)
+        like = self.fit_model.keypoints.joint_template
+        params = expected_hands(hands, self.motion_basis, self.fit_model.size, like)
+        fitted = FittedHands.of(
+            self.fit_model.keypoints,
+            replace(nothing_fitted(self.fit_model, len(hands)), params=params),
+            None,
+            like.new_tensor(np.stack(intrinsics)),
+            torch.tensor([hand.side == "left" for hand in hands], device=like.device),
+            self.definition,
+        )
+        found: dict[int, list[HandRow]] = {}
+        for place, row in zip(places, fitted.filled_rows(hands), strict=True):
+            if self.config.output.save_vertices:
+                row = replace(row, vertices=self.meshes.vertices(row))
+            found.setdefault(place, []).append(row)
+        return found
 
     def fit_frames(self, frames: Sequence[DetectedFrame]) -> list[FrameRow]:
         """Fit every hand of the frames, each to all views that see it; one row a frame.
@@ -200,14 +231,17 @@ class Engine:
             self.definition,
         )
         judged = self.judge(judged_hands(slots, alone, predictions, fitted))
-        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
+        sources = ["keypoints", *predictions.initialisations, TRACK_INITIALISATION]
+        rows = fitted.rows(observations, sources, judged)
         rows = [
             row if row.has_failed else replace(row, **together.get(place, {"touch_group": 0}))
             for place, row in enumerate(rows)
         ]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
-        asked = [image.tracks is not None and image.tracks.asks for image in images for _ in image.hands]
+        asked = [
+            image.tracks is not None and image.tracks.asks for image in images for _ in image.hands
+        ]
         rows = self._with_information(rows, hands, fitted, asked)
         if not self.config.output.save_vertices:
             return rows
@@ -278,9 +312,7 @@ class Engine:
             ),
         )
         return [
-            replace(
-                row, shape_information=shapes.get(place), motion_information=motions.get(place)
-            )
+            replace(row, shape_information=shapes.get(place), motion_information=motions.get(place))
             if place in shapes
             else row
             for place, row in enumerate(rows)

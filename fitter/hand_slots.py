@@ -17,8 +17,16 @@ from fitter.fitted_hands import FittedHands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Initializer, Predictions
+from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
-from fitter.hand_models.motion import PLACE, RIGID, ROTATION, HandMotion, PoseBasis
+from fitter.hand_models.motion import (
+    PLACE,
+    RIGID,
+    ROTATION,
+    HandMotion,
+    PoseBasis,
+    transl_at,
+)
 from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
@@ -30,6 +38,7 @@ from fitter.records import (
     HandParams,
     IntrinsicsSource,
     NormalisedHands,
+    TrackedHand,
 )
 from fitter.refinement.refiner import Refiner
 from fitter.store.schema import HandRow
@@ -110,6 +119,31 @@ def expected_motion(
         place=like.new_tensor(mean[:, PLACE]),
         pose=like.new_tensor(basis.mean + mean[:, RIGID:] @ basis.backward.T),
         information=like.new_tensor(to_coordinates.T @ information @ to_coordinates),
+    )
+
+
+def expected_hands(
+    hands: Sequence[TrackedHand], basis: PoseBasis, size: HandSize, like: Tensor
+) -> HandParams:
+    """B right hands where their tracks have them.
+
+    Args:
+        hands: each with a side, a shape and where it is expected.
+        basis: of their poses.
+        size: of the hand model.
+        like: of the wanted dtype and device.
+    """
+    expected = [hand.expected for hand in hands]
+    shapes = [hand.shared for hand in hands]
+    mean = like.new_tensor(np.stack([each.mean for each in expected if each is not None]))
+    betas = like.new_tensor(np.stack([each.betas for each in shapes if each is not None]))
+    backward, middle = like.new_tensor(basis.backward), like.new_tensor(basis.mean)
+    pose = middle + mean[:, RIGID:] @ backward.mT
+    return HandParams(
+        global_orient=mean[:, ROTATION],
+        hand_pose=pose.unflatten(1, (-1, 3)),
+        betas=betas,
+        transl=transl_at(size, betas, mean[:, PLACE]),
     )
 
 

@@ -155,6 +155,10 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
             flags[name] = Flag(f"{flag} {value}", value)
     if options.alone:
         flags["interaction.enabled"] = Flag("--alone", False)
+    if options.no_tracks:
+        flags["tracks.enabled"] = Flag("--no-tracks", False)
+    if options.fill_gaps is not None:
+        flags["tracks.fill_gaps"] = Flag(f"--fill-gaps {options.fill_gaps}", options.fill_gaps)
     if options.model is not None:
         flags |= model_flags(f"--model {options.model}", options.model)
     return flags

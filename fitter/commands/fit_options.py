@@ -100,6 +100,18 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
             metavar="SECONDS",
             help=f"take the frames {which_frames} so many seconds after a video's first frame",
         )
+    videos.add_argument(
+        "--no-tracks",
+        action="store_true",
+        help="fit every frame alone: hands have no tracks, no common shape, no smooth motion",
+    )
+    videos.add_argument(
+        "--fill-gaps",
+        type=positive(int),
+        metavar="N",
+        help="where a tracked hand was not found for at most N frames, fill it in where its track "
+        "has it; such hands are marked filled",
+    )
 
 
 def _add_dataset(inputs: argparse._ArgumentGroup) -> None:

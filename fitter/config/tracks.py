@@ -17,7 +17,7 @@ class TracksConfig(Section):
 
     enabled: bool = Field(
         True,
-        description="hands of videos are tracked; false fits every frame alone, as --no-tracks does",
+        description="hands of videos are tracked; false, or --no-tracks, fits every frame alone",
     )
     rounds: int = Field(
         1,
@@ -47,9 +47,9 @@ class TracksConfig(Section):
     place_noise: float = Field(
         1.0,
         gt=0,
-        description="of the place: acceleration over distance, along the line of sight as across it",
+        description="of the place: acceleration over distance, along and across the line of sight",
     )
-    turn_noise: float = Field(6.0, gt=0, description="of the rotation, radians")
+    turn_noise: float = Field(3.0, gt=0, description="of the rotation, radians")
     pose_noise: float = Field(
-        6.0, gt=0, description="of the pose's components, standard deviations of hands"
+        2.0, gt=0, description="of the pose's components, standard deviations of hands"
     )

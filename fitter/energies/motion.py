@@ -24,14 +24,14 @@ from fitter.records import HandParams
 @least_squares("motion_prior", "hand", "size", "expected_motion", by="tangent")
 def motion_prior(params: HandParams, size: HandSize, expected: HandMotion) -> Quadratic:
     """How far a hand is from where its track has it without this frame: ``e^T L e / 2``, e the
-XX
-    Args:
-        params: of B hands.
-        size: of the hand model.
-        expected: of the same hands.
+    XX
+        Args:
+            params: of B hands.
+            size: of the hand model.
+            expected: of the same hands.
 
-    Returns:
-        The gradient is (B, D) by the tangent vector, the Gauss-Newton Hessian (B, D, D).
+        Returns:
+            The gradient is (B, D) by the tangent vector, the Gauss-Newton Hessian (B, D, D).
     """
     layout = TangentLayout.of(params)
     difference, turned = rotation_difference(params.global_orient, expected.rotation)

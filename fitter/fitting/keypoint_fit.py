@@ -21,13 +21,13 @@ from fitter.energies.weighted import weighted_quadratic
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
+from fitter.fitting.motion_information import motion_information
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
-from fitter.fitting.motion_information import motion_information
 from fitter.fitting.shape_information import shape_information, shapeless
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
-from fitter.hand_models.motion import HandMotion, PoseBasis
+from fitter.hand_models.motion import HandMotion, PoseBasis, transl_at
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LeastSquaresProblem,
@@ -72,7 +72,8 @@ class KeypointFit(SolverResult[HandParams]):
 
     Attributes:
         initialisation: (B,) int64, 0 for a typical pose placed on the keypoints, k for the k-th
-            prediction, -1 for a hand that was not fitted.
+            prediction, one more than there are predictions for where the other frames of a video
+            have the hand, -1 for a hand that was not fitted.
     """
 
     initialisation: Tensor
@@ -201,6 +202,10 @@ def _fit(
     problem = KeypointProblem(model, targets, config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
     initialisations = initialisations.of_known(model.size, known)
+    if motion is not None:
+        initialisations = initialisations.with_expected(
+            model, motion[index], known, len(predictions) + 1
+        )
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
     result = levenberg_marquardt(problem, best, options, model.manifold)
@@ -255,6 +260,25 @@ class _Initialisations:
         count = len(self.source)
         repeated = known.map(lambda values: values.repeat(count, *[1] * (values.ndim - 1)))
         return replace(self, params=repeated.placed(size, self.params))
+
+    def with_expected(
+        self, model: FitModel, motion: HandMotion, known: KnownShape, number: int
+    ) -> _Initialisations:
+        """The same with one more: where other frames have the B hands, if they say anything."""
+        first = self.params[: len(motion.place)]
+        betas = known.held(model.size, first.betas)
+        expected = HandParams(
+            motion.rotation,
+            motion.pose.unflatten(1, (-1, 3)),
+            betas,
+            transl_at(model.size, betas, motion.place),
+        )
+        says = (motion.information != 0).flatten(1).any(1)
+        source = torch.where(says, number, -1)[None].to(self.source)
+        pairs = zip(vars(self.params).values(), vars(expected).values(), strict=True)
+        return _Initialisations(
+            HandParams(*(torch.cat(pair) for pair in pairs)), torch.cat([self.source, source])
+        )
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
         """Run a few iterations from each; the one with the lowest cost, and (B,) its source.

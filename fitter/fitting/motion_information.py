@@ -1,7 +1,8 @@
 """What one image says of where a hand of known shape is, in the coordinates of its motion.
 
 Near its optimum a hand's cost is a quadratic in the tangent vector of all its parameters. By the
-coordinates of `fitter.hand_models.motion`, of the pose the leading components, and the shape b it is
+coordinates of `fitter.hand_models.motion`, of the pose its leading components, and the shape b it
+is
 
     f(x, b) = g (x - x_0) + (x - x_0) H (x - x_0) / 2 + (x - x_0) C (b - b_0) + terms of b alone
 

@@ -70,7 +70,8 @@ class PeopleSharing:
     def share(self, rows: StoreReader) -> PeopleShared:
         """The shapes and, where a stage frees them, the offsets; see `fitter.groups.joint_shape`
         and `fitter.groups.joint_offsets`."""
-        shapes = joint_shapes(lambda: _images(rows), self._num_betas, shape_priors(self._config, self._model))
+        priors = shape_priors(self._config, self._model)
+        shapes = joint_shapes(lambda: _images(rows), self._num_betas, priors)
         offsets: dict[HandKey, np.ndarray] = {}
         if "offset_vertex" in rows.sizes:
             like = self._hand.v_template

@@ -130,9 +130,7 @@ def rotation_difference(rotation: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]
         Atchuthan, "A micro Lie theory for state estimation in robotics", 2018, eq. 146).
     """
     both = roma.rotvec_to_unitquat(torch.stack([rotation, mean]))
-    difference = roma.unitquat_to_rotvec(
-        roma.quat_product(both[0], roma.quat_conjugation(both[1]))
-    )
+    difference = roma.unitquat_to_rotvec(roma.quat_product(both[0], roma.quat_conjugation(both[1])))
     angle = difference.norm(dim=-1)[:, None, None]
     hat = skew(difference)
     # (1 - (t / 2) cot(t / 2)) / t^2, whose limit is 1 / 12.

@@ -78,8 +78,8 @@ class StageTask:
         )
 
     def energies_of(self, stage: StageConfig) -> dict[str, float]:
-        """The weights of a stage's energies, without those of objects and of motion where nothing is
-        known of these."""
+        """The weights of a stage's energies, without those of objects and of motion where nothing
+        is known of these."""
         weights = self.targets.weights_of(stage.energies)
         if self.objects is not None:
             return weights

@@ -38,6 +38,9 @@ INITIALISATION_SOURCES = ("none", "keypoints")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
 last table goes on with the networks that are offered, see `with_initialisations`."""
 
+TRACK_INITIALISATION = "track"
+"""Where fits may also start from in a store of tracks: where the other frames have the hand."""
+
 ImageStatus = Literal["ok", "no_hand", "failed"]
 InteractionStatus = Literal["joint", "alone"]
 
@@ -90,8 +93,8 @@ class HandRow:
         dtype="string",
     )
     track: int | None = stored(
-        "number, from 1 on, of the hand's track in its video, see the group tracks; 0 for a hand in "
-        "no track",
+        "number, from 1 on, of the hand's track in its video, see the group tracks; 0 for a hand "
+        "in no track",
         dtype="int32",
         units="1",
     )

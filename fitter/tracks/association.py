@@ -3,10 +3,10 @@
 Frame by frame the hands found are assigned to the tracklets that were there before, at the least
 sum of costs (`scipy.optimize.linear_sum_assignment`): how far the 21 keypoints lie from where the
 tracklet's motion has them, in lengths of the hand; how much the distance from the camera differs;
-and how sure the sides are that they differ. A tracklet that finds no hand for `COAST` seconds ends.
-Then tracklets of one side whose times do not overlap are linked to tracks, again at the least sum:
-of the time between, and of the way from where one ended to where the next began. The side is decided
-once for each tracklet, by the probabilities of all its frames.
+and how sure the sides are that they differ. A tracklet that finds no hand for `COAST` seconds
+ends. Then tracklets of one side whose times do not overlap are linked to tracks, again at the least
+sum: of the time between, and of the way from where one ended to where the next began. The side is
+decided once for each track, by the probabilities of all its frames.
 
 Frames are taken in order, and of a video that is over only a few numbers a tracklet are kept.
 """
@@ -30,7 +30,13 @@ FARTHEST, FARTHER = 1.0, 2.0
 """Cost above which no hand is taken, and by how much it rises with each second without one."""
 SIDE_COST, DEPTH_COST = 0.7, 0.5
 """Of sides that are surely different, and of distances whose logarithms differ by 1."""
-# All five were chosen on rendered videos.
+WAIT_COST, YOUNG_COST = 0.5, 0.3
+"""Of each second that a tracklet has waited for, and of one in fewer frames than a track has: what
+was found twice in a frame leaves the hand to the tracklet that had it."""
+SAME = 0.25
+"""Mean distance of keypoints, in lengths of the hand, below which two hands of a frame are one that
+was found twice."""
+# All of these were chosen on rendered videos.
 
 
 @dataclass(frozen=True)
@@ -153,8 +159,9 @@ def associate(
                 end(video)
             video = _Video(frame.video)
         first = len(of_tracklet)
-        for slot, number in zip(frame.slots, _assigned(video, frame), strict=True):
-            entries.append((frame.image, int(slot), first + number))
+        for slot, number in zip(frame.slots, _assigned(video, frame, least_frames), strict=True):
+            if number >= 0:
+                entries.append((frame.image, int(slot), first + number))
     if video is not None:
         end(video)
     table = np.array(entries, np.int64).reshape(-1, 3)
@@ -165,25 +172,37 @@ def associate(
     return Association(tracks, image, slot, kept[1][order])
 
 
-def _assigned(video: _Video, frame: FrameHands) -> list[int]:
-    """The number of the tracklet of each hand of the next frame of a video."""
+def _assigned(video: _Video, frame: FrameHands, least_frames: int) -> list[int]:
+    """The number of the tracklet of each hand of the next frame of a video, -1 for none."""
     video.time = frame.time
     video.live = [live for live in video.live if frame.time - live.time <= COAST]
-    costs = np.array([[_cost(live, frame, h) for h in range(len(frame.slots))]
-                      for live in video.live]).reshape(len(video.live), len(frame.slots))  # fmt: skip
-    gates = np.array([FARTHEST + FARTHER * (frame.time - live.time) for live in video.live])
+    hands = range(len(frame.slots))
+    costs = np.array([[_cost(live, frame, h) for h in hands] for live in video.live])
+    costs = costs.reshape(len(video.live), len(hands))
+    waited = np.array([frame.time - live.time for live in video.live])
+    barred = costs > (FARTHEST + FARTHER * waited)[:, None]
+    young = np.array([live.frames < least_frames for live in video.live], float)
+    costs = costs + (WAIT_COST * waited + YOUNG_COST * young)[:, None]
     # One that no tracklet may take costs more than any number that may be taken.
-    barred = costs > gates[:, None]
-    rows, columns = linear_sum_assignment(np.where(barred, 1e6, costs - gates[:, None]))
+    rows, columns = linear_sum_assignment(np.where(barred, 1e6, costs))
     taken = {h: video.live[k] for k, h in zip(rows, columns, strict=True) if not barred[k, h]}
-    return [_continued(video, frame, h, taken.get(h)) for h in range(len(frame.slots))]
+    numbers = {h: _continued(video, frame, h, live) for h, live in taken.items()}
+    for h in hands:
+        if h not in numbers:
+            again = any(_apart(frame.keypoints[h], frame.keypoints[k]) < SAME for k in numbers)
+            numbers[h] = -1 if again else _continued(video, frame, h, None)
+    return [numbers[h] for h in hands]
+
+
+def _apart(keypoints: np.ndarray, others: np.ndarray) -> float:
+    """Mean distance of two hands' keypoints (21, 2), in lengths of the larger hand."""
+    length = max(np.ptp(keypoints, axis=0).max(), np.ptp(others, axis=0).max(), 1.0)
+    return float(np.linalg.norm(keypoints - others, axis=1).mean() / length)
 
 
 def _cost(live: _Live, frame: FrameHands, h: int) -> float:
     """Of taking a hand for the one of a tracklet."""
-    keypoints = frame.keypoints[h]
-    length = max(np.ptp(keypoints, axis=0).max(), np.ptp(live.keypoints, axis=0).max(), 1.0)
-    far = np.linalg.norm(keypoints - live.expected(frame.time), axis=1).mean() / length
+    far = _apart(frame.keypoints[h], live.expected(frame.time))
     deep = abs(np.log(frame.depth[h] / live.depth))
     # 0 of equal sides, 1 of sides that are surely different, in between of unsure ones.
     one, other = live.probability, frame.right[h]

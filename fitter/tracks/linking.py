@@ -60,12 +60,15 @@ def linked(
     Args:
         tracklets: in the order in which they begin.
         max_gap: seconds that two of one track lie apart at most.
-        least_frames: of a track.
+        least_frames: of a tracklet that is no chance find.
     """
-    following = _links(tracklets, max_gap)
+    kept = [k for k, each in enumerate(tracklets) if each.frames >= least_frames]
+    following = {
+        kept[k]: kept[after] for k, after in _links([tracklets[k] for k in kept], max_gap).items()
+    }
     before = {after: k for k, after in following.items()}
     found, places = [], [-1] * len(tracklets)
-    for k in range(len(tracklets)):
+    for k in kept:
         if k in before:
             continue
         chain = [k]
@@ -73,8 +76,6 @@ def linked(
             chain.append(following[chain[-1]])
         parts = [tracklets[each] for each in chain]
         frames = sum(part.frames for part in parts)
-        if frames < least_frames:
-            continue
         right = sum(part.right * part.frames for part in parts) / frames
         for each in chain:
             places[each] = len(found)

@@ -22,7 +22,7 @@ from fitter.conventions import MIRROR_AXIS_ANGLE
 from fitter.fitting.motion_information import MotionInformation, unpacked_motion
 from fitter.groups.people import parts_of
 from fitter.groups.robust import Medians, robust_weights
-from fitter.hand_models.motion import RIGID, ROTATION
+from fitter.hand_models.motion import ROTATION
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.schema import SIDES
@@ -127,7 +127,7 @@ class Messages:
         scales = medians.found()
         for k in np.flatnonzero(np.isfinite(found)):
             scale = OUTLIER * scales[int(self._places.track[k])]
-            self._weights[k] = float(robust_weights(found[k], scale))
+            self._weights[k] = robust_weights(found[k : k + 1], scale)[0]
 
     def _backward(self) -> Iterator[tuple[_Part, list[_Said]]]:
         """The messages of all parts, the last one first."""
@@ -246,9 +246,7 @@ class Messages:
             if not usable[k] or track not in motion.betas:
                 seen.append(None)
                 continue
-            place = np.concatenate(
-                [self._charts[part.start + k], found.place[k], found.pose[k]]
-            )
+            place = np.concatenate([self._charts[part.start + k], found.place[k], found.pose[k]])
             slope = found.gradient[k] + found.across[k] @ (motion.betas[track] - betas[k])
             seen.append(_Seen(found.hessian[k], found.hessian[k] @ place - slope))
         return seen

@@ -23,7 +23,7 @@ from fitter.records import ExpectedMotion, HandKey, ImageTracks, SharedHand, Tra
 from fitter.store.files import refused_as
 from fitter.store.people import PEOPLE
 from fitter.store.reader import StoreReader
-from fitter.store.schema import HAND_SIZE_SOURCES, SIDES
+from fitter.store.schema import HAND_SIZE_SOURCES, IMAGE_STATUS, SIDES
 from fitter.store.tracks import (
     HANDS,
     TRACKS,
@@ -39,6 +39,8 @@ from fitter.store.tracks import (
 from fitter.system.messages import count
 from fitter.tracks.association import Association, FrameHands, Track, associate
 from fitter.tracks.messages import Messages, Motion, Places
+
+_FAILED = IMAGE_STATUS.index("failed")
 
 NOTED = 5
 """Videos that a note spells out."""
@@ -298,9 +300,37 @@ def _frames(rows: StoreReader) -> Iterator[FrameHands]:
 
 def _places(rows: StoreReader, found: Association, fill: int) -> Places:
     """The hands of tracks, and those that are to be filled in."""
-    time = np.zeros(len(found.image))
+    there = np.stack([found.image, found.slot, found.track], 1)
+    missing = _missing(found, fill)
+    rest: list[tuple[int, int, int]] = []
+    times: dict[int, float] = {}
     for part in parts_of(rows, PART):
-        start, stop = np.searchsorted(found.image, [part.start, part.stop])
-        time[start:stop] = rows.read("time", part)[found.image[start:stop] - part.start]
-    filled = np.zeros(len(found.image), bool)
-    return Places(found.image, found.slot, found.track, filled, time)
+        time, status = rows.read("time", part), rows.read("image_status", part)
+        hands = (rows.read("side", part) > 0).sum(1)
+        for image in range(part.start, part.stop):
+            free = int(hands[image - part.start])
+            if status[image - part.start] != _FAILED:
+                for track in missing.get(image, [])[: rows.sizes["hand"] - free]:
+                    rest.append((image, free, track))
+                    free += 1
+        first, last = np.searchsorted(found.image, [part.start, part.stop])
+        wanted = {*found.image[first:last].tolist(), *(r[0] for r in rest if r[0] >= part.start)}
+        times |= {image: float(time[image - part.start]) for image in wanted}
+    table = np.concatenate([there, np.array(rest, np.int64).reshape(-1, 3)])
+    filled = np.repeat([False, True], [len(there), len(rest)])
+    order = np.lexsort((table[:, 1], table[:, 0]))
+    image, slot, track = table[order].T
+    return Places(image, slot, track, filled[order], np.array([times[i] for i in image.tolist()]))
+
+
+def _missing(found: Association, fill: int) -> dict[int, list[int]]:
+    """The tracks that are to be filled in, by image: those of gaps of at most `fill` images."""
+    last: dict[int, int] = {}
+    missing: dict[int, list[int]] = {}
+    for image, track in zip(found.image.tolist(), found.track.tolist(), strict=True):
+        gap = range(last.get(track, image) + 1, image)
+        if len(gap) <= fill:
+            for between in gap:
+                missing.setdefault(between, []).append(track)
+        last[track] = image
+    return missing

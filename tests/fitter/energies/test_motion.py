@@ -1,4 +1,4 @@
-"""The prior of a hand's motion: its value, its derivatives, and that it is silent of photographs."""
+"""The prior of a hand's motion: its value, and its derivatives."""
 
 from __future__ import annotations
 

@@ -86,11 +86,11 @@ def test_what_is_left_of_the_pose_follows(linearized, some, model) -> None:
     few, all_ = said(linearized, some, model, kept), said(linearized, some, model, P)
     n = 6 + kept
     matrix, gradient = all_.hessian, all_.gradient
-    rest = np.linalg.solve(matrix[:, n:, n:], np.concatenate(
-        [matrix[:, n:, :n], gradient[:, n:, None], all_.across[:, n:]], 2))  # fmt: skip
-    corner = matrix[:, :n, n:]
-    np.testing.assert_allclose(few.hessian, matrix[:, :n, :n] - corner @ rest[..., :n], rtol=1e-2, atol=1e-2)  # fmt: skip
-    np.testing.assert_allclose(few.gradient, gradient[:, :n] - (corner @ rest[..., n:n + 1])[..., 0], rtol=1e-2, atol=1e-2)  # fmt: skip
+    corner, own = matrix[:, :n, n:], matrix[:, n:, n:]
+    hessian = matrix[:, :n, :n] - corner @ np.linalg.solve(own, matrix[:, n:, :n])
+    slope = gradient[:, :n] - (corner @ np.linalg.solve(own, gradient[:, n:, None]))[..., 0]
+    np.testing.assert_allclose(few.hessian, hessian, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(few.gradient, slope, rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(few.pose, all_.pose[:, :kept], rtol=1e-5, atol=1e-6)
 
 

@@ -50,7 +50,9 @@ def video(
     return found
 
 
-def who(found: Association, frames: Sequence[FrameHands], paths: Sequence[Path]) -> dict[int, set[int]]:
+def who(
+    found: Association, frames: Sequence[FrameHands], paths: Sequence[Path]
+) -> dict[int, set[int]]:
     """The tracks of each hand, by which path is nearest."""
     tracks: dict[int, set[int]] = {h: set() for h in range(len(paths))}
     by_image = {frame.image: frame for frame in frames}
@@ -121,6 +123,16 @@ def test_the_side_is_that_of_the_whole_track() -> None:
     assert len(found.image) == 40
 
 
+def test_a_hand_that_was_found_twice_stays_with_its_track() -> None:
+    """Both finds are as good; one that began later does not take turns with it."""
+    paths: list[Path] = [
+        crossing(50, 30, 0.5),
+        lambda t: (54 + 30 * t, 203.0, 0.5) if 0.4 < t < 0.5 else None,
+    ]
+    found = associate(video(paths, [0.9, 0.9], 60))
+    assert [track.frames for track in found.tracks] == [60]
+
+
 def test_hands_of_a_few_frames_are_in_no_track() -> None:
     paths: list[Path] = [
         crossing(50, 30, 0.5),
@@ -136,7 +148,10 @@ def test_each_video_has_tracks_of_its_own() -> None:
     one = video(paths, [0.9], 20, "a.mp4")
     other = video(paths, [0.9], 20, "b.mp4", first=20)
     found = associate([*one, *other])
-    assert [(t.video, t.first, t.last) for t in found.tracks] == [("a.mp4", 0, 19), ("b.mp4", 0, 19)]
+    assert [(t.video, t.first, t.last) for t in found.tracks] == [
+        ("a.mp4", 0, 19),
+        ("b.mp4", 0, 19),
+    ]
     np.testing.assert_array_equal(found.track, np.repeat([1, 2], 20))
 
 
