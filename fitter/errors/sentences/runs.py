@@ -75,8 +75,8 @@ SENTENCES: dict[str, str] = {
     "run.objects_unused": "expected stages with object_penetration or object_attraction, found "
     "{found}; the default's stages have both, others go without --objects",
     "run.new_beside_people": (
-        "cannot take what is new ({count} of the images): the shapes of its people were made "
-        "without them; fit all of them into another --out"
+        "cannot take what is new ({count} of the images): the shapes of its people or tracks were "
+        "made without them; fit all of them into another --out"
     ),
     "run.other_images": (
         "cannot be resumed: expected some of its images, such as {expected!r}, found none of them, "
