@@ -327,7 +327,8 @@ class Engine:
     ) -> dict[int, np.ndarray]:
         """What images say of the hands at some places of a batch: of refined ones by the energies
         of their stages, of others by those of the keypoints."""
-        refined, found = fitted.refined, {}
+        refined = fitted.refined
+        found: dict[int, np.ndarray] = {}
         at = {} if refined is None else {p: k for k, p in enumerate(refined.index.tolist())}
         device = fitted.keypoints.device
         if refined is not None and (those := [p for p in places if p in at]):

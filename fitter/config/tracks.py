@@ -11,8 +11,10 @@ class TracksConfig(Section):
     """What is made of the hands that the frames of a video show: one track of each.
 
     The noises say how much a hand's motion changes: white acceleration, whose integral over a time
-    t has the standard deviation ``noise * sqrt(t)``. They are at the scale of the energies: where
-    these count an image for more than it says, motion is smoother with a smaller noise.
+    t has the standard deviation ``noise * sqrt(t)``. They are those of motion that is usual
+    (`fitter.tracks.messages.USUAL`), and larger where a track's motion changes faster. They are at
+    the scale of the energies: where these count an image for more than it says, motion is smoother
+    with a smaller noise.
     """
 
     enabled: bool = Field(
@@ -45,11 +47,11 @@ class TracksConfig(Section):
     )
     # not published, as are the others: chosen on rendered videos
     place_noise: float = Field(
-        1.0,
+        0.4,
         gt=0,
         description="of the place: acceleration over distance, along and across the line of sight",
     )
-    turn_noise: float = Field(3.0, gt=0, description="of the rotation, radians")
+    turn_noise: float = Field(1.2, gt=0, description="of the rotation, radians")
     pose_noise: float = Field(
-        2.0, gt=0, description="of the pose's components, standard deviations of hands"
+        1.3, gt=0, description="of the pose's components, standard deviations of hands"
     )

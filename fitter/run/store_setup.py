@@ -73,7 +73,9 @@ def open_store(
     size = config.run.block_size
     if not size and continues:
         size = ResultStore.open(request.out, ALL_KINDS).block_size
-    spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), spec.row_bytes))
+    asked = {} if sharing is None else sharing.pass_sizes
+    widest = replace(spec, optional_sizes={**spec.optional_sizes, **asked})
+    spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), widest.row_bytes))
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
         rows, tracks = kept | sharing.pass_sizes, sharing.name == TRACKS

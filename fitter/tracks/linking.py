@@ -67,7 +67,8 @@ def linked(
         kept[k]: kept[after] for k, after in _links([tracklets[k] for k in kept], max_gap).items()
     }
     before = {after: k for k, after in following.items()}
-    found, places = [], [-1] * len(tracklets)
+    found: list[Linked] = []
+    places = [-1] * len(tracklets)
     for k in kept:
         if k in before:
             continue

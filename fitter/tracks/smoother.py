@@ -38,7 +38,7 @@ class Belief(NamedTuple):
     covariance: np.ndarray
 
     @property
-    def count(self) -> int:
+    def coordinates(self) -> int:
         """n."""
         return len(self.mean) // 2
 
@@ -69,7 +69,7 @@ def predicted(belief: Belief, seconds: float, density: np.ndarray) -> Belief:
         seconds: t, at least 0.
         density: (n,) q.
     """
-    n, t = belief.count, seconds
+    n, t = belief.coordinates, seconds
     position, velocity = belief.mean[:n], belief.mean[n:]
     a, b, c = belief.covariance[:n, :n], belief.covariance[:n, n:], belief.covariance[n:, n:]
     across = b + t * c + np.diag(density * (t**2 / 2))
@@ -82,7 +82,7 @@ def predicted(belief: Belief, seconds: float, density: np.ndarray) -> Belief:
 
 def updated(belief: Belief, seen: Quadratic) -> Belief:
     """The belief with what a frame says; one of no information changes nothing."""
-    n = belief.count
+    n = belief.coordinates
     columns = belief.covariance[:, :n]
     inner = np.eye(n) + seen.information @ columns[:n]
     gain = np.linalg.solve(inner.T, columns.T).T
@@ -93,7 +93,7 @@ def updated(belief: Belief, seen: Quadratic) -> Belief:
 
 def reversed_in_time(belief: Belief) -> Belief:
     """The same with negated velocities."""
-    sign = np.repeat([1.0, -1.0], belief.count)
+    sign = np.repeat([1.0, -1.0], belief.coordinates)
     return Belief(sign * belief.mean, sign[:, None] * belief.covariance * sign)
 
 
@@ -107,7 +107,7 @@ def message(before: Belief, after: Belief) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (n,) mean and (n, n) inverse covariance of the coordinates.
     """
-    n = before.count
+    n = before.coordinates
     gain = np.linalg.solve(before.covariance + after.covariance, before.covariance[:, :n]).T
     mean = before.mean[:n] + gain @ (after.mean - before.mean)
     covariance = before.covariance[:n, :n] - gain @ before.covariance[:, :n]
