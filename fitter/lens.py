@@ -52,12 +52,15 @@ class Lens:
         distortion: (D,) float64 coefficients in OpenCV's order: (k1, k2, p1, p2, k3, ...) of a
             pinhole, D as in `COEFFICIENTS`; (k1, k2, k3, k4) of a fisheye.
         size: (width, height) in pixels of the images that K is for, or None where it is not said.
+        scale: width of these images over that of the images it was calibrated with; not 1 for
+            images that were resized.
     """
 
     intrinsics: np.ndarray
     model: LensModel = "pinhole"
     distortion: np.ndarray = field(default_factory=_none)
     size: tuple[int, int] | None = None
+    scale: float = 1.0
 
     @property
     def is_straight(self) -> bool:
@@ -67,8 +70,9 @@ class Lens:
     def scaled_to(self, size: tuple[int, int]) -> Lens:
         """The same lens of images that were resized to (width, height); its size must be known."""
         assert self.size is not None
-        scale = np.array([[size[0] / self.size[0]], [size[1] / self.size[1]], [1.0]])
-        return replace(self, intrinsics=self.intrinsics * scale, size=size)
+        wider, higher = size[0] / self.size[0], size[1] / self.size[1]
+        matrix = self.intrinsics * np.array([[wider], [higher], [1.0]])
+        return replace(self, intrinsics=matrix, size=size, scale=self.scale * wider)
 
     def as_json(self) -> dict[str, Any]:
         """What `of_json` takes."""

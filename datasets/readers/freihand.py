@@ -35,7 +35,7 @@ from datasets.readers.names import NumberedNames
 from datasets.readers.parameters import project
 from fitter.errors import InputError
 from fitter.inputs.images import opened
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 
 _DATASET = "FreiHAND"
 _NUMBERED = re.compile(r"[0-9]{8}\.jpg")

@@ -11,6 +11,7 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
+from fitter.lens import Lens
 from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
@@ -32,6 +33,8 @@ class DetectedImage:
         inputs_digest: see `fitter.inputs.image_task.ImageTask.inputs_digest`.
         has_mask: whether a mask was given.
         objects: known things that hands may touch, in the image's camera.
+        lens: the lens that took the image, where it distorts: all else, `size` included, is as of
+            the image without distortion. None where it does not.
     """
 
     size: tuple[int, int] | None = None
@@ -46,6 +49,7 @@ class DetectedImage:
     inputs_digest: int = 0
     has_mask: bool = False
     objects: tuple[PosedObject, ...] = ()
+    lens: Lens | None = None
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

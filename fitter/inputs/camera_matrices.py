@@ -18,11 +18,8 @@ from typing import Literal
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.exif_focal import MIN_FOCAL_RATIO
 from fitter.inputs.numbers import as_numbers, shortened
-
-MIN_FOCAL_RATIO = 0.1
-"""Smallest believable focal length as a share of the longer side (a field of view of 157 degrees);
-less means a K in other units, such as shares of the width."""
 
 _SHARES = 10.0
 """Focal lengths of cameras in shares of the image or in normalised device coordinates are below
@@ -37,7 +34,7 @@ _TIGHT_SHARE = 0.02
 """The first of these for the one K of the one image that it names, which may well be of a crop."""
 
 _FARTHEST_CENTRE = 0.85
-"""Share of a side by which one camera's principal point may be off the middle of all its images.
+"""Share of half a side by which one camera's principal point may be off the middle of its images.
 # not published"""
 
 _SQUAREST = 3.0
@@ -108,17 +105,12 @@ def _other_matrix(matrix: np.ndarray) -> str | None:
     if matrix.shape != (3, 3):
         return None
     if _is_rotation(matrix):
-        return "pose"
+        return None if np.array_equal(matrix, np.eye(3)) else "pose"
     if _has_form(matrix.T) and not _has_form(matrix) and matrix[2, :2].any():
         return "transposed"
-    fx, fy, cx, cy = np.abs(matrix[[0, 1, 0, 1], [0, 1, 2, 2]]).tolist()
-    if matrix[1, 0] != 0 or not np.array_equal(matrix[2], [0, 0, 1]) or min(fx, fy) == 0:
-        return None
-    if max(fx, fy) < 0.1 and max(matrix[0, 2], matrix[1, 2]) < 0:
-        return "inverse"
-    if max(fx, fy) < _SHARES and max(cx, cy) <= 1:
-        return "shares" if min(matrix[0, 2], matrix[1, 2]) > 0.2 else "device"
-    return None
+    (fx, _, cx), (_, fy, cy), _ = matrix.tolist()
+    is_inverse = 0 < max(fx, fy) < 0.1 and max(cx, cy) < 0 and matrix[2, 2] == 1
+    return "inverse" if is_inverse else None
 
 
 def _other_of_four(matrix: np.ndarray) -> str | None:
@@ -157,6 +149,12 @@ def require_size(
     """
     facts = {"file": origin, "image": image, "width": size[0], "height": size[1]}
     fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
+    cx, cy = matrix[:2, 2].tolist()
+    if max(fx, fy) < _SHARES and max(abs(cx), abs(cy)) <= 1 and min(size) > 2:
+        kind = "shares" if min(cx, cy) > 0.2 else "device"
+        raise InputError(
+            f"intrinsics.{kind}", file=origin, image=image, found=shortened(matrix.tolist())
+        )
     if min(fx, fy) < MIN_FOCAL_RATIO * max(size):
         raise InputError("intrinsics.small_focal_length", **facts, found=min(fx, fy))
     if of == "crops":
@@ -172,5 +170,4 @@ def require_size(
     if max(fx, fy) > _SQUAREST * min(fx, fy):
         raise InputError("intrinsics.not_square", **facts, fx=fx, fy=fy)
     if np.abs(share - 1).max() > _FARTHEST_CENTRE:
-        cx, cy = centre.tolist()
         raise InputError("intrinsics.far_centre", **facts, cx=cx, cy=cy, whole=whole)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.lens_rays import rays_of
 from fitter.inputs.undistortion import PinholeCamera, Undistortion, undistorted_points
-from fitter.lens import Lens
+from fitter.lens import Lens, LensModel
 from fitter.records import HandObservation, ImageRecord
 
 MOST_PIXELS = 2.0
@@ -52,7 +53,9 @@ class ThroughLens:
     @staticmethod
     def of(lens: Lens) -> ThroughLens:
         """Of a lens whose size is known."""
-        return ThroughLens(lens, straight_camera(lens))
+        matrix, distortion = lens.intrinsics.tobytes(), lens.distortion.tobytes()
+        assert lens.size is not None
+        return ThroughLens(lens, _straight(lens.model, matrix, distortion, lens.size))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -124,6 +127,31 @@ class ThroughLens:
         here, right, below = undistorted_points(self.lens, around, self.straight.intrinsics)
         area = abs(np.linalg.det(np.stack([right - here, below - here]))) / _BESIDE**2
         return math.sqrt(area) if np.isfinite(area) else 1.0
+
+
+def taken_through(
+    lens: Lens | None, intrinsics: np.ndarray | None, size: tuple[int | None, int | None]
+) -> ThroughLens | None:
+    """How an image was taken of which results tell; None where no lens distorts it.
+
+    Args:
+        lens: of the results.
+        intrinsics: (3, 3) K of the results, which is of the image without distortion.
+        size: (width, height) of that image, pixels.
+    """
+    width, height = size
+    if lens is None or intrinsics is None or width is None or height is None:
+        return None
+    return ThroughLens(lens, PinholeCamera(intrinsics, (width, height)))
+
+
+@lru_cache(maxsize=64)
+def _straight(
+    model: LensModel, matrix: bytes, distortion: bytes, size: tuple[int, int]
+) -> PinholeCamera:
+    """`straight_camera`, kept: most images of a run were taken by one lens."""
+    K = np.frombuffer(matrix).reshape(3, 3)
+    return straight_camera(Lens(K, model, np.frombuffer(distortion), size))
 
 
 def straight_camera(lens: Lens) -> PinholeCamera:

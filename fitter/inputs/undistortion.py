@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from fitter.inputs.lens_rays import rays_of, reach
-from fitter.lens import HasLens, Lens, is_straight
+from fitter.lens import HasLens, Lens, LensModel, is_straight
 
 _KEPT_BYTES = 1 << 30
 """Of the maps of cameras that a process keeps. Those of an image of 12 megapixels take 84 MB."""
@@ -107,12 +108,24 @@ def undistorted_points(
 
 def share_that_is_seen(camera: HasLens, size: tuple[int, int]) -> float:
     """Share of an image of (width, height) pixels at which rays of the lens's model arrive."""
+    matrix, distortion = (
+        part.astype(np.float64).tobytes() for part in (camera.intrinsics, camera.distortion)
+    )
+    return _share_that_is_seen(camera.model, matrix, distortion, size)
+
+
+@lru_cache(maxsize=64)
+def _share_that_is_seen(
+    model: LensModel, matrix: bytes, distortion: bytes, size: tuple[int, int]
+) -> float:
+    """The same, kept: most images of a run were taken by one lens."""
+    lens = Lens(np.frombuffer(matrix).reshape(3, 3), model, np.frombuffer(distortion))
     x, y = (np.linspace(0.5, side - 0.5, 33) for side in size)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    return float(np.isfinite(undistorted_points(camera, grid)).all(-1).mean())
+    return float(np.isfinite(undistorted_points(lens, grid)).all(-1).mean())
 
 
-_Key = tuple[str, bytes, bytes, tuple[int, int], bytes, tuple[int, int]]
+_Key = tuple[LensModel, bytes, bytes, tuple[int, int], bytes, tuple[int, int]]
 
 _maps: OrderedDict[_Key, Undistortion] = OrderedDict()
 """Those that were used last at the end."""
@@ -124,7 +137,7 @@ def _made(key: _Key) -> Undistortion:
         model, matrix, distortion, size, straight, into = key
         lens = Lens(
             np.frombuffer(matrix).reshape(3, 3),
-            "fisheye" if model == "fisheye" else "pinhole",
+            model,
             np.frombuffer(distortion),
         )
         camera = PinholeCamera(np.frombuffer(straight).reshape(3, 3), into)

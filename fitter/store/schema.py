@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from fitter.conventions import KEYPOINT_NAMES
+from fitter.lens import MOST_COEFFICIENTS, Lens, LensModel
 from fitter.records import FitStatus, HandSizeSource, IntrinsicsSource, MaskSource, Side
 from fitter.store.variables import Variable, declared, stored
 
@@ -29,6 +30,7 @@ MODEL = (
 
 SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
+LENS_MODELS = ("none", "pinhole", "fisheye")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 HAND_SIZE_SOURCES = ("none", "fitted", "given")
@@ -50,11 +52,18 @@ OPTIONAL_DIMENSIONS = (
     "light_coefficient",
     "texel_row",
     "texel_column",
+    "lens_coefficient",
 )
 """Dimensions that a store may lack; it then lacks the variables that have them."""
 
 PEOPLE_VARIABLES = frozenset({"person"})
 """Variables of stores whose hands are grouped by person, and of no others."""
+
+LENS_VARIABLES = frozenset(
+    {"lens_model", "lens_intrinsics", "lens_distortion", "lens_width", "lens_height", "lens_scale"}
+)
+"""Variables of stores with images of lenses that distort, which have the dimension
+"lens_coefficient", and of no others."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
@@ -284,6 +293,27 @@ class ImageRow:
     intrinsics_source: IntrinsicsSource | None = stored(
         "where the camera matrix came from", flags=INTRINSICS_SOURCES
     )
+    lens_model: LensModel | None = stored(
+        "OpenCV's model of the lens that took the image, where it distorts; all else, but for "
+        "lens_*, is then as of the image without distortion",
+        flags=LENS_MODELS,
+    )
+    lens_intrinsics: np.ndarray | None = stored(
+        "camera matrix of the image as it was taken", "row column", "float64", "pixel", IMAGE
+    )
+    lens_distortion: np.ndarray | None = stored(
+        "coefficients of lens_model in OpenCV's order, NaN after the last",
+        "lens_coefficient",
+        "float64",
+        "1",
+    )
+    lens_width: int | None = stored("width as it was taken", dtype="int32", units="pixel")
+    lens_height: int | None = stored("height as it was taken", dtype="int32", units="pixel")
+    lens_scale: float | None = stored(
+        "width as it was taken over that of the images that the lens was calibrated with",
+        dtype="float64",
+        units="1",
+    )
     file_size: int | None = stored(
         "size of the image's file when it was read", dtype="int64", units="byte"
     )
@@ -303,6 +333,38 @@ class ImageRow:
         units="1",
     )
     hands: tuple[HandRow, ...] = ()
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens that took the image, where it distorts, with the size of the image as it was
+        taken; None where it does not."""
+        if self.lens_model is None or self.lens_intrinsics is None or self.lens_distortion is None:
+            return None
+        assert self.lens_width and self.lens_height and self.lens_scale  # written together
+        return Lens(
+            np.asarray(self.lens_intrinsics, np.float64),
+            self.lens_model,
+            self.lens_distortion[np.isfinite(self.lens_distortion)],
+            (self.lens_width, self.lens_height),
+            self.lens_scale,
+        )
+
+    def with_lens(self, lens: Lens | None) -> ImageRow:
+        """The same row of an image that a lens took, whose size is known."""
+        if lens is None:
+            return self
+        assert lens.size is not None
+        coefficients = np.full(MOST_COEFFICIENTS, np.nan)
+        coefficients[: len(lens.distortion)] = lens.distortion
+        return replace(
+            self,
+            lens_model=lens.model,
+            lens_intrinsics=lens.intrinsics,
+            lens_distortion=coefficients,
+            lens_width=lens.size[0],
+            lens_height=lens.size[1],
+            lens_scale=lens.scale,
+        )
 
     @property
     def status(self) -> ImageStatus:
