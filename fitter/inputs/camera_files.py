@@ -69,7 +69,7 @@ def read_cameras(path: Path) -> CameraFile:
         return _of_content(_xml(path, text), path)
     if ending in (".yaml", ".yml") or text.startswith("%YAML"):
         return _of_content(_yaml(path, text), path)
-    if start in ("{", "["):
+    if start == "{" or (start == "[" and "," in text):  # NumPy prints brackets without commas
         return _of_content(load_json(path, "intrinsics"), path)
     return CameraFile(_numbers(path, text))
 

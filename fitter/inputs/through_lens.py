@@ -165,7 +165,7 @@ def straight_camera(lens: Lens) -> PinholeCamera:
         than `MOST_PIXELS` times as many pixels as the lens's, for a scale.
 
     Raises:
-        InputError: no ray of the lens's model arrives anywhere (`lens.blind`).
+        InputError: all that the lens shows is farther than `WIDEST_SHOWN` from its axis (`lens.aside`).
     """
     assert lens.size is not None
     x, y = (np.linspace(0.0, side, _STEPS) for side in lens.size)
@@ -173,7 +173,8 @@ def straight_camera(lens: Lens) -> PinholeCamera:
     rays = rays_of(lens, grid)
     rays = rays[np.linalg.norm(rays, axis=-1) < math.tan(WIDEST_SHOWN)]  # NaN is not
     if len(rays) == 0:
-        raise InputError("lens.blind", file="lens")
+        angle = math.degrees(WIDEST_SHOWN)
+        raise InputError("lens.aside", file="lens", found=angle)
     matrix = lens.intrinsics
     shown = rays * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
     # A whole number that is missed by a rounding error adds no pixel.
