@@ -165,7 +165,8 @@ def straight_camera(lens: Lens) -> PinholeCamera:
         than `MOST_PIXELS` times as many pixels as the lens's, for a scale.
 
     Raises:
-        InputError: all that the lens shows is farther than `WIDEST_SHOWN` from its axis (`lens.aside`).
+        InputError: all that the lens shows is farther than `WIDEST_SHOWN` from its axis
+            (`lens.aside`).
     """
     assert lens.size is not None
     x, y = (np.linspace(0.0, side, _STEPS) for side in lens.size)
