@@ -19,6 +19,7 @@ from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.camera_files import camera_of, read_cameras, said_of
 from fitter.inputs.camera_matrices import Belongs, check_intrinsics, require_size
 from fitter.inputs.exif_focal import focal_from_exif
+from fitter.inputs.frame_names import entry_of
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.json_files import some_entries
 from fitter.inputs.lens_sizes import of_size
@@ -133,7 +134,11 @@ class Intrinsics:
 
     def part(self, start: int, names: Sequence[str]) -> Intrinsics:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
+        _, by_index = some_entries(None, self.by_index, start, names)
+        by_name = self.by_name
+        if by_name is not None:  # what is said of a video is said of its frames
+            own = {name: entry_of(by_name, name) for name in names}
+            by_name = {name: by_name[entry] for name, entry in own.items() if entry is not None}
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
@@ -216,7 +221,7 @@ def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[
     first = None
     for name in names:
         first = name if first is None else first
-        if name in given:
+        if entry_of(given, name) is not None:
             return
     if not given:
         raise InputError("list.no_names", file=origin, image=first)

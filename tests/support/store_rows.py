@@ -96,6 +96,7 @@ def fake_row(i: int) -> ImageRow:
         intrinsics_source="exif",
         hands=hands,
         hands_beyond=i,
+        time=i / 30,
     )
     return row.with_lens(LENS) if i % 5 == 0 else row
 

@@ -24,6 +24,7 @@ from fitter.errors.sentences import (
     runs,
     store,
     training,
+    videos,
     views,
 )
 
@@ -41,6 +42,7 @@ SENTENCES: dict[str, str] = {
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
+    **videos.SENTENCES,
     **views.SENTENCES,
 }
 

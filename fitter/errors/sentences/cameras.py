@@ -49,8 +49,8 @@ _INTRINSICS = {
 }
 
 _LENS = {
-    "lens.aside": "expected a lens that shows something within {found:g} degrees of its axis, found "
-    "one that does not",
+    "lens.aside": "expected a lens that shows something within {found:g} degrees of its axis, "
+    "found one that does not",
     "lens.binned": "expected a lens of the pictures as they are, found {name} of {found}: K is "
     "that of whole, unbinned pictures; calibrate the pictures that you give, or write their K",
     "lens.blind": "expected a lens that shows at least {least:.0%} of {image}, found {found:.0%}; "
