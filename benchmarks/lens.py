@@ -18,6 +18,7 @@ fitted:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ from rich.table import Table
 
 import fitter
 from datasets.synthetic.engine import SyntheticEngine
+from datasets.synthetic.records import SyntheticBatch
 from datasets.synthetic.settings import SyntheticSettings
 from fitter.inputs.lens_rays import distorted, rays_of
 from fitter.lens import Lens
@@ -38,6 +40,8 @@ SEED, FIRST = 77, 500_000
 """Others than those of training data."""
 SIDE = 384
 """Pixels of a render's side."""
+NEAREST, FARTHEST = 0.35, 0.6
+"""Metres from the camera to hands."""
 
 
 def _matrix(f: float, size: tuple[int, int]) -> np.ndarray:
@@ -126,18 +130,23 @@ def through(
     return Seen(pixels, points @ rotation.T)
 
 
+@cache
+def renders(hands: int) -> SyntheticBatch:
+    """The first hands that are as near as hands before such a camera are."""
+    engine, drawn = SyntheticEngine(SIDE, SyntheticSettings.unoccluded()), 40 * hands
+    depth = engine.sample(SEED, range(FIRST, FIRST + drawn)).hand.transl[:, 2]
+    near = ((depth > NEAREST) & (depth < FARTHEST)).nonzero()[:hands, 0]
+    return engine.batch(SEED, [FIRST + place for place in near.tolist()])
+
+
 def scenes(lens: Lens, degrees: float, hands: int) -> list[Seen]:
-    """Pictures of hands at an angle with the axis, to the sides where the picture has the room."""
-    batch = SyntheticEngine(SIDE, SyntheticSettings.unoccluded()).batch(
-        SEED, range(FIRST, FIRST + hands)
-    )
-    found = []
-    for place in range(hands):
+    """Pictures of hands at an angle with the axis, to the sides, where the picture has the room."""
+    batch, found = renders(hands), []
+    for place in range(len(batch.image)):
         around = np.random.default_rng([SEED, place]).uniform(-0.4, 0.4) + np.pi * (place % 2)
         angle = np.radians(degrees)
-        to = np.array(
-            [np.sin(angle) * np.cos(around), np.sin(angle) * np.sin(around), np.cos(angle)]
-        )
+        across = np.sin(angle)
+        to = np.array([across * np.cos(around), across * np.sin(around), np.cos(angle)])
         found.append(
             through(
                 lens,
@@ -216,8 +225,8 @@ def main() -> None:
             for degrees in angles:
                 if arguments.pictures is not None:
                     arguments.pictures.mkdir(parents=True, exist_ok=True)
-                    (seen,) = scenes(lens, degrees, 1)
-                    place = arguments.pictures / f"{name}_{degrees:.0f}.jpg"
+                    seen = scenes(lens, degrees, arguments.hands)[-1]
+                    place = arguments.pictures / f"{name}_{degrees:.0f}.png"
                     Image.fromarray(seen.pixels).save(place)
                 rows += measure(name, degrees, arguments.hands, fitted)
                 for row in rows[-2:]:

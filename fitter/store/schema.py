@@ -328,7 +328,8 @@ class ImageRow:
         units="s",
     )
     hands_beyond: int | None = stored(
-        "hands found or given beyond the slots of the image, which are not stored",
+        "hands found or given beyond the slots of the image, or where its lens is not taken to "
+        "show anything, which are not stored",
         dtype="int32",
         units="1",
     )
