@@ -33,7 +33,7 @@ lenses are off by a few hundredths. # not published"""
 _TIGHT_SHARE = 0.02
 """The first of these for the one K of the one image that it names, which may well be of a crop."""
 
-_FARTHEST_CENTRE = 0.85
+_FARTHEST_CENTRE = 0.95
 """Share of half a side by which one camera's principal point may be off the middle of its images.
 # not published"""
 
