@@ -32,6 +32,7 @@ class DetectedImage:
         inputs_digest: see `fitter.inputs.image_task.ImageTask.inputs_digest`.
         has_mask: whether a mask was given.
         objects: known things that hands may touch, in the image's camera.
+        intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
     size: tuple[int, int] | None = None
@@ -46,6 +47,7 @@ class DetectedImage:
     inputs_digest: int = 0
     has_mask: bool = False
     objects: tuple[PosedObject, ...] = ()
+    intrinsics_note: str = ""
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

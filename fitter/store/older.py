@@ -21,10 +21,10 @@ RENAMED_OPTIONS = {
 }
 """Options of a configuration, name until 0.1 -> name since."""
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Of the stores that are made, and can be continued."""
 
-READ_VERSIONS = (2, 3, 4)
+READ_VERSIONS = (2, 3, 4, 5)
 """Of the stores that can be read."""
 
 ADDED_VARIABLES = frozenset(
@@ -32,6 +32,7 @@ ADDED_VARIABLES = frozenset(
         "hand_size",
         "hand_size_source",
         "hands_beyond",
+        "intrinsics_note",
         "interaction_status",
         "keypoint_visibility",
         "penetration_depth",
