@@ -40,6 +40,7 @@ ADDED_VARIABLES = frozenset(
         "relative_place",
         "relative_place_std",
         "texture",
+        "time",
         "touch_group",
     }
 )

@@ -89,6 +89,7 @@ def fake_row(i: int) -> ImageRow:
         intrinsics_note=f"EXIF: 35 mm equivalent of {i} mm",
         hands=hands,
         hands_beyond=i,
+        time=i / 30,
     )
 
 
