@@ -36,6 +36,7 @@ class DetectedImage:
         objects: known things that hands may touch, in the image's camera.
         lens: the lens that took the image, where it distorts: all else, `size` included, is as of
             the image without distortion. None where it does not.
+        intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
     size: tuple[int, int] | None = None
@@ -52,6 +53,7 @@ class DetectedImage:
     time: float | None = None
     objects: tuple[PosedObject, ...] = ()
     lens: Lens | None = None
+    intrinsics_note: str = ""
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
@@ -69,6 +70,7 @@ class Summary:
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
         lenses_scaled: images of a lens that was calibrated at another resolution of their aspect.
+        camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
         broken: a sentence for each tar file that breaks off, so that images are missing.
@@ -113,6 +115,7 @@ class Summary:
     left: int = 0
     off_centre: int = 0
     lenses_scaled: int = 0
+    camera_notes: CameraNotes = field(default_factory=CameraNotes)
     trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
     broken: Sequence[str] = ()
@@ -177,6 +180,7 @@ class Summary:
         else:
             self.off_centre += _is_off_centre(row)
             self.lenses_scaled += row.lens_scale not in (None, 1.0)
+            self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
@@ -276,7 +280,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.lenses_scaled:
         images = count(summary.lenses_scaled, "image")
         say(f"the lens was calibrated at another resolution and scaled to that of {images}")
-    for note in summary.notes:
+    for note in (*summary.camera_notes.sentences(), *summary.notes):
         say(note)
     if not summary.has_results:
         say(f"no results to read yet, they are those of the last pass; --resume continues {out}")

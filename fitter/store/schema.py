@@ -314,6 +314,11 @@ class ImageRow:
         dtype="float64",
         units="1",
     )
+    intrinsics_note: str | None = stored(
+        "what the image's EXIF block says of the camera, and why it was or was not believed; empty "
+        "where it says nothing or K was given",
+        dtype="string",
+    )
     file_size: int | None = stored(
         "size of the image's file when it was read", dtype="int64", units="byte"
     )

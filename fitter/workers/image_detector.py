@@ -115,6 +115,7 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     of_matrix = size if through is None else through.straight.size
     objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
     found = find_hands(image, hands, mask, detector, config, through)
+    found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:
