@@ -18,7 +18,7 @@ fitted:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -106,27 +106,29 @@ def turned_to(direction: np.ndarray, other: np.ndarray) -> np.ndarray:
     return cv2.Rodrigues(axis / sine * np.arctan2(sine, cosine))[0]
 
 
-def through(
-    lens: Lens, image: np.ndarray, K: np.ndarray, points: np.ndarray, to: np.ndarray
-) -> Seen:
-    """What a lens shows of a rendered hand (21, 3) when it is turned to stand in a direction (3,).
+@cache
+def all_rays(name: str) -> np.ndarray:
+    """(H W, 3) rays of every pixel of a lens's pictures, NaN where none arrives."""
+    lens, _ = LENSES[name]
+    assert lens.size is not None
+    x, y = (np.arange(0.5, side) for side in lens.size)
+    rays = rays_of(lens, np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
+    return np.column_stack([rays, np.ones(len(rays))])
 
-    Two samples of the render a side of each of its pixels are averaged.
-    """
+
+def through(
+    name: str, image: np.ndarray, K: np.ndarray, points: np.ndarray, to: np.ndarray
+) -> Seen:
+    """What a lens shows of a rendered hand (21, 3) when it is turned to stand in a direction (3,)."""
     middle = points.mean(0)
     rotation = turned_to(middle / np.linalg.norm(middle), to)
-    assert lens.size is not None
-    width, height = lens.size
-    x, y = (np.arange(0.25, side, 0.5) for side in (width, height))
-    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    rays = rays_of(lens, grid)
-    back = np.column_stack([rays, np.ones(len(rays))]) @ rotation  # R^T ray
+    width, height = LENSES[name][0].size or (0, 0)
+    back = all_rays(name) @ rotation  # R^T ray
     ahead = back[:, 2] > 0.05
     flat = np.where(ahead[:, None], back[:, :2] / np.where(ahead, back[:, 2], 1.0)[:, None], 1e3)
     sampled = np.nan_to_num(flat, nan=1e3) * K[[0, 1], [0, 1]] + K[:2, 2] - 0.5
-    maps = sampled.reshape(2 * height, 2 * width, 2).astype(np.float32)
-    fine = cv2.remap(image, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    pixels = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
+    maps = sampled.reshape(height, width, 2).astype(np.float32)
+    pixels = cv2.remap(image, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return Seen(pixels, points @ rotation.T)
 
 
@@ -139,7 +141,8 @@ def renders(hands: int) -> SyntheticBatch:
     return engine.batch(SEED, [FIRST + place for place in near.tolist()])
 
 
-def scenes(lens: Lens, degrees: float, hands: int) -> list[Seen]:
+@lru_cache(maxsize=1)
+def scenes(name: str, degrees: float, hands: int) -> list[Seen]:
     """Pictures of hands at an angle with the axis, to the sides, where the picture has the room."""
     batch, found = renders(hands), []
     for place in range(len(batch.image)):
@@ -149,7 +152,7 @@ def scenes(lens: Lens, degrees: float, hands: int) -> list[Seen]:
         to = np.array([across * np.cos(around), across * np.sin(around), np.cos(angle)])
         found.append(
             through(
-                lens,
+                name,
                 batch.image[place].numpy(),
                 batch.intrinsics[place].double().numpy(),
                 batch.keypoints_3d[place].double().numpy(),
@@ -187,7 +190,7 @@ def off(lens: Lens, seen: Seen, hand: fitter.FittedHand) -> tuple[float, float, 
 def measure(name: str, degrees: float, hands: int, fitter_of: fitter.HandFitter) -> list[Errors]:
     """The errors of all ways."""
     lens, _ = LENSES[name]
-    pictures = scenes(lens, degrees, hands)
+    pictures = scenes(name, degrees, hands)
     ways = {
         "with the lens": lens,
         "K alone": replace(lens, model="pinhole", distortion=np.zeros(0)),
@@ -197,7 +200,7 @@ def measure(name: str, degrees: float, hands: int, fitter_of: fitter.HandFitter)
     }
     both = [
         place
-        for place in range(hands)
+        for place in range(len(pictures))
         if all(found[place] and found[place][0].valid for found in fitted.values())
     ]
     rows = []
@@ -221,21 +224,21 @@ def main() -> None:
     )
     rows = []
     with fitter.HandFitter(max_hands=1) as fitted:
-        for name, (lens, angles) in LENSES.items():
+        for name, (_, angles) in LENSES.items():
             for degrees in angles:
                 if arguments.pictures is not None:
                     arguments.pictures.mkdir(parents=True, exist_ok=True)
-                    seen = scenes(lens, degrees, arguments.hands)[-1]
+                    seen = scenes(name, degrees, arguments.hands)[-1]
                     place = arguments.pictures / f"{name}_{degrees:.0f}.png"
                     Image.fromarray(seen.pixels).save(place)
                 rows += measure(name, degrees, arguments.hands, fitted)
+                write_json(arguments.json, {"errors": [asdict(row) for row in rows]})
                 for row in rows[-2:]:
                     values = (
                         f"{v:.1f}" if isinstance(v, float) else str(v) for v in vars(row).values()
                     )
                     table.add_row(*values)
     Console().print(table)
-    write_json(arguments.json, {"errors": [asdict(row) for row in rows]})
 
 
 if __name__ == "__main__":

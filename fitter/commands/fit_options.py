@@ -36,7 +36,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="fx,fy,cx,cy in pixels for all images, or a file (JSON, YAML, XML, .npy, .npz, text): "
         "one K, a mapping from file name to K, a list of K in the order of the sorted names, or a "
-        "calibration with its lens: OpenCV's, ROS's, Kalibr's, COLMAP's cameras.txt; without it EXIF is asked, then a default field of view is taken "
+        "calibration with its lens: OpenCV's, ROS's, Kalibr's, COLMAP's cameras.txt; without it "
+        "EXIF is asked, then a default field of view is taken "
         "(camera.default_fov_degrees)",
     )
     inputs.add_argument(

@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 
 from fitter.conventions import KEYPOINT_NAMES
-from fitter.lens import MOST_COEFFICIENTS, Lens, LensModel
+from fitter.lens import Lens, LensModel
 from fitter.records import FitStatus, HandSizeSource, IntrinsicsSource, MaskSource, Side
+from fitter.store.lens_fields import fields_of, lens_of
 from fitter.store.variables import Variable, declared, stored
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
@@ -349,33 +350,11 @@ class ImageRow:
     def lens(self) -> Lens | None:
         """The lens that took the image, where it distorts, with the size of the image as it was
         taken; None where it does not."""
-        if self.lens_model is None or self.lens_intrinsics is None or self.lens_distortion is None:
-            return None
-        assert self.lens_width and self.lens_height and self.lens_scale  # written together
-        return Lens(
-            np.asarray(self.lens_intrinsics, np.float64),
-            self.lens_model,
-            self.lens_distortion[np.isfinite(self.lens_distortion)],
-            (self.lens_width, self.lens_height),
-            self.lens_scale,
-        )
+        return lens_of(vars(self))
 
     def with_lens(self, lens: Lens | None) -> ImageRow:
         """The same row of an image that a lens took, whose size is known."""
-        if lens is None:
-            return self
-        assert lens.size is not None
-        coefficients = np.full(MOST_COEFFICIENTS, np.nan)
-        coefficients[: len(lens.distortion)] = lens.distortion
-        return replace(
-            self,
-            lens_model=lens.model,
-            lens_intrinsics=lens.intrinsics,
-            lens_distortion=coefficients,
-            lens_width=lens.size[0],
-            lens_height=lens.size[1],
-            lens_scale=lens.scale,
-        )
+        return self if lens is None else replace(self, **fields_of(lens))
 
     @property
     def status(self) -> ImageStatus:
