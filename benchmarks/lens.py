@@ -119,7 +119,7 @@ def all_rays(name: str) -> np.ndarray:
 def through(
     name: str, image: np.ndarray, K: np.ndarray, points: np.ndarray, to: np.ndarray
 ) -> Seen:
-    """What a lens shows of a rendered hand (21, 3) when it is turned to stand in a direction (3,)."""
+    """What a lens shows of a rendered hand (21, 3) that is turned to stand in a direction (3,)."""
     middle = points.mean(0)
     rotation = turned_to(middle / np.linalg.norm(middle), to)
     width, height = LENSES[name][0].size or (0, 0)
