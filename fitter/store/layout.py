@@ -27,6 +27,7 @@ from fitter.store.row_names import create_names, write_names
 from fitter.store.schema import (
     DIMENSION_LABELS,
     JOINT_DIMENSIONS,
+    LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
     TRACK_VARIABLES,
@@ -172,6 +173,8 @@ class StoreSpec:
         if variable.name in PEOPLE_VARIABLES and not self.has_people:
             return False
         if variable.name in TRACK_VARIABLES and not self.has_tracks:
+            return False
+        if variable.name in LENS_VARIABLES and "lens_coefficient" not in self.optional_sizes:
             return False
         return {*variable.outer, *variable.dims} <= set(self.sizes)
 

@@ -45,7 +45,7 @@ PART = 128
 """Frames whose beliefs are in memory at once."""
 
 REWEIGHTINGS = 2
-"""Times that the weights of frames are formed again, and how fast the motion changes is measured."""
+"""Times that the weights of frames are formed again, and that it is measured how fast they move."""
 
 OUTLIER = 4.0
 """How many times as far off as the median of its track a frame is that has a quarter of the largest

@@ -20,7 +20,8 @@ from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
-from fitter.records import HandCrop, HandObservation, ImageRecord
+from fitter.inputs.through_lens import ThroughLens
+from fitter.records import HandCrop, HandObservation, ImageRecord, ImageTracks
 from fitter.system.gpu_driver import has_gpu_driver
 
 log = logging.getLogger(__name__)
@@ -107,17 +108,14 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     pixels, exif = task.file.read()
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
-    given = task.given_hands()
-    inside = task.file.inside(size)
+    hands = task.given_hands()
+    inside, through = task.file.inside(size), task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
-    objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    if task.tracks is not None:  # before they are cropped, which depends on the side
-        hands = _found(image, given, detector)
-        found = find_hands(image, task.tracks.on(hands), mask, detector, config)
-        found = replace(found, tracks=task.tracks)
-    else:
-        found = find_hands(image, given, mask, detector, config)
+    of_matrix = size if through is None else through.straight.size
+    objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
+    found = find_hands(image, hands, mask, detector, config, through, task.tracks)
+    found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:
@@ -131,6 +129,8 @@ def find_hands(
     mask: np.ndarray | None,
     detector: Detector | None,
     config: Config,
+    through: ThroughLens | None = None,
+    tracks: ImageTracks | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
@@ -140,30 +140,33 @@ def find_hands(
         mask: (H, W) bool, the pixels that show hands, or None.
         detector: not needed where hands are given.
         config: of the run.
+        through: the lens that took the image, where it distorts; image, hands and mask are as it
+            shows them, what is found as without distortion.
+        tracks: what is known of the hands' tracks, of a frame of a video.
 
     Raises:
         InputError: the detector cannot be used.
     """
-    given = _found(image, given, detector)
+    if given is None:
+        if detector is None:
+            raise ValueError("expected a detector, or keypoints that are given")
+        given = detector.detect(image)
+    shown = len(given)
+    if through is not None:
+        given = [hand for hand in map(through.hand, given) if hand is not None]
+        image, mask = through.record(image), through.mask(mask)
+    if tracks is not None:  # before they are cropped, which depends on the side
+        given = tracks.on(given)
     kept = tuple(given[: config.detector.slots])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
         crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    beyond = len(given) - len(kept)
-    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
-
-
-def _found(
-    image: ImageRecord, given: Sequence[HandObservation] | None, detector: Detector | None
-) -> Sequence[HandObservation]:
-    """The hands of an image, detected where none are given."""
-    if given is not None:
-        return given
-    if detector is None:
-        raise ValueError("expected a detector, or keypoints that are given")
-    return detector.detect(image)
+    beyond = shown - len(kept)
+    found = DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+    lens = None if through is None else through.lens
+    return replace(found, lens=lens, tracks=tracks)
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:
