@@ -88,17 +88,24 @@ def fitted(video: Path, store: Path, options: list[str]) -> float:
     return len(fitter.open_results(store)) / (time.monotonic() - begun)
 
 
-def frames_of(store: Path) -> list[list[FittedHand]]:
-    """The valid hands of each frame, in order."""
+Frames = list[tuple[int, list[FittedHand]]]
+"""The valid hands of consecutive frames, each with its number in the video."""
+
+
+def frames_of(store: Path) -> Frames:
+    """The valid hands of each frame, in order; without those that were filled in."""
     results = fitter.open_results(store)
     numbered = sorted((video_of(name) or ("", 0), name) for name in results)
-    return [[hand for hand in results[name] if hand.valid] for _, name in numbered]
+    return [
+        (number, [hand for hand in results[name] if hand.valid and not hand.filled])
+        for (_, number), name in numbered
+    ]
 
 
-def _true_hands(frames: list[list[FittedHand]], truth: Truth, side: int) -> list[FittedHand | None]:
+def _true_hands(frames: Frames, truth: Truth, side: int) -> list[FittedHand | None]:
     """Of each frame the found hand that is nearest to a true one, if it is near."""
     found: list[FittedHand | None] = []
-    for frame, hands in enumerate(frames):
+    for frame, hands in frames:
         image = truth.keypoints[frame] @ truth.intrinsics.T
         image = image[..., :2] / image[..., 2:]
         length = np.ptp(image[side], axis=0).max()
@@ -138,17 +145,18 @@ def _lag(points: np.ndarray, truth: np.ndarray, wanted: np.ndarray) -> float:
     return float(lags[np.abs(lags).argmax()])
 
 
-def compared(name: str, frames: list[list[FittedHand]], truth: Truth) -> list[Figures]:
+def compared(name: str, frames: Frames, truth: Truth) -> list[Figures]:
     """Figures of a run over the rendered video: both hands, slow and fast."""
     found = []
+    numbers_of = [number for number, _ in frames]
     for side, title in enumerate(SIDES):
         hands = _true_hands(frames, truth, side)
-        points, true = _points(hands), 1000 * truth.keypoints[:, side]
+        points, true = _points(hands), 1000 * truth.keypoints[numbers_of, side]
         there = np.isfinite(points).all((1, 2))
         numbers = [hand.track for hand in hands if hand is not None and hand.track]
         switches = int((np.diff(numbers) != 0).sum()) if numbers else -1
         for speed in ("slow", "fast"):
-            own = there & (truth.is_fast[:, side] == (speed == "fast"))
+            own = there & (truth.is_fast[numbers_of, side] == (speed == "fast"))
             whole = own[:-2] & own[1:-1] & own[2:]
             if not whole.any():
                 continue
@@ -172,9 +180,9 @@ def compared(name: str, frames: list[list[FittedHand]], truth: Truth) -> list[Fi
     return found
 
 
-def alone(name: str, frames: list[list[FittedHand]]) -> list[Figures]:
+def alone(name: str, frames: Frames) -> list[Figures]:
     """Figures of a run over a video without truth."""
-    hands = [max(each, key=lambda h: h.score or 0.0, default=None) for each in frames]
+    hands = [max(each, key=lambda h: h.score or 0.0, default=None) for _, each in frames]
     points = _points(hands)
     there = np.isfinite(points).all((1, 2))
     numbers = [hand.track for hand in hands if hand is not None and hand.track]

@@ -51,7 +51,7 @@ class TracksConfig(Section):
         gt=0,
         description="of the place: acceleration over distance, along and across the line of sight",
     )
-    turn_noise: float = Field(1.2, gt=0, description="of the rotation, radians")
+    turn_noise: float = Field(0.8, gt=0, description="of the rotation, radians")
     pose_noise: float = Field(
-        1.3, gt=0, description="of the pose's components, standard deviations of hands"
+        1.5, gt=0, description="of the pose's components, standard deviations of hands"
     )
