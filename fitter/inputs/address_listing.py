@@ -16,7 +16,7 @@ from typing import Any
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
 from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone
-from fitter.inputs.images import IMAGE_SUFFIXES
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, name_in_line
 
 

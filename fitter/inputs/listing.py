@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from fitter.errors import InputError
-from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.names import sorted_unique
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from fitter.inputs.image_files import ImageFiles

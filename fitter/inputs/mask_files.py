@@ -29,7 +29,8 @@ from PIL import Image
 from fitter.errors import InputError
 from fitter.inputs.arrays import hand_pixels
 from fitter.inputs.beside_files import BesideFolder, FolderCodes
-from fitter.inputs.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened, turn_upright
+from fitter.inputs.images import DEFAULT_LIMITS, ImageEntry, ReadLimits, opened
+from fitter.inputs.pixels import turn_upright
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")
 """Endings of masks in the order in which they are looked for, lossless ones first; each also in

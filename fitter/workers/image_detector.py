@@ -104,11 +104,11 @@ def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> 
 
 
 def _detect(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
-    pixels, exif = task.file.read()
+    read = task.file.picture()
+    pixels, exif, inside = read.pixels, read.exif, read.inside
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     hands = task.given_hands()
-    inside = task.file.inside(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
     objects = task.objects_in(PosedIn(task.name, size, matrix, source))

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 """First column, first row and steps of the passes of an interlaced PNG but the last."""
@@ -42,6 +43,10 @@ def originals(pixels: np.ndarray) -> dict[str, bytes]:
         "lossless.webp": (image, {"lossless": True, "method": 0}),
         "extended.webp": (clear, {"exif": exif, **profile}),
         "animated.webp": (image, {"duration": 40, **pages}),
+        "lossy.avif": (image, {"quality": 90}),
+        "clear.avif": (clear, {"exif": exif, "speed": 10}),
+        "lossy.heic": (image, {"quality": 80}),
+        "clear.heif": (clear, {"exif": exif, **profile}),
         "rgb.bmp": (image, {}),
         "palette.bmp": (palette, {}),
         "bits1.bmp": (image.convert("1"), {}),
@@ -75,7 +80,8 @@ def _exif() -> Image.Exif:
 
 
 def _encoded(name: str, image: Image.Image, options: dict) -> bytes:
-    endings = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF"}
+    register_heif_opener()
+    endings = {"heic": "HEIF", "heif": "HEIF", "jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF"}
     ending = name.rsplit(".", 1)[1]
     file = io.BytesIO()
     image.save(file, **{"format": endings.get(ending, ending), **options})

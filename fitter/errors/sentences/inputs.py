@@ -4,7 +4,12 @@ _IMAGES = {
     "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
     "image.empty": "expected a picture, found an empty file",
     "image.far_too_large": "expected at most {max_pixels:,} pixels, found a larger picture",
-    "image.float": "expected 8 or 16 bits a channel, found a floating-point picture",
+    "image.no_avif": "needs Pillow 11.3 or later, which reads AVIF: pip install --upgrade pillow",
+    "image.no_heif": "needs pillow-heif, which reads HEIC and is not installed: pip install "
+    "'fit-hands[heif]'",
+    "image.no_numbers": "expected numbers for grey values, found none that is finite",
+    "image.tiff": "expected a TIFF of up to 16 bits a channel, or grey of up to 32 (floating-point, "
+    "too), found a kind that is not read, or a damaged one",
     "image.folder": "expected a picture, found a folder",
     "image.format": "expected a picture, found a file in no known picture format",
     "image.grey_range": "expected grey values from 0 to 65535, found {least} to {most}",

@@ -14,13 +14,13 @@ from PIL import ExifTags, Image
 
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.images import (
-    BACKGROUND,
     DEFAULT_LIMITS,
     ReadLimits,
     read_image,
     read_image_and_exif,
 )
 from fitter.inputs.listing import ImageSource
+from fitter.inputs.pixels import BACKGROUND
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 
