@@ -121,7 +121,7 @@ def brightened(content: ImageContent, image: Image.Image) -> Image.Image:
     """
     sample = sample_of(image)[..., :3]
     low, high = np.percentile(sample, [LEAST, MOST], method="nearest")
-    if high - low >= _SPAN * 255 - 1:
+    if int(high) - int(low) >= 256 * _SPAN:
         return image
     with stream(content) as file:
         data = np.frombuffer(file.read(), np.uint8)

@@ -25,6 +25,7 @@ from PIL import Image
 
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif, camera_exif
+from fitter.inputs.deep_pixels import is_deep_colour
 from fitter.inputs.image_content import (
     ImageBytes,
     ImageContent,
@@ -148,8 +149,11 @@ def read_picture(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Rea
     """
 
     def read(content: ImageContent, image: Image.Image) -> ReadPicture:
-        exif = _camera_exif(image)  # before turning the picture, which takes the orientation away
-        pixels = upright_pixels(content, image)
+        # Pillow decodes a PNG that is asked for its EXIF block, and forgets how deep it was; turning
+        # a picture takes its orientation away.
+        is_deep = is_deep_colour(image)
+        exif = _camera_exif(image)
+        pixels = upright_pixels(content, image, is_deep)
         return ReadPicture(pixels.rgb, exif, pixels.inside)
 
     return decoded(path, limits, read)
@@ -237,14 +241,22 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
                 "image.far_too_large", file=path, max_pixels=limits.max_pixels
             ) from error
         except Image.UnidentifiedImageError as error:
-            is_tiff = head.startswith(_TIFF_STARTS)
-            raise InputError("image.tiff" if is_tiff else "image.format", file=path) from error
+            raise _unidentified(path, head, formats) from error
         except MemoryError as error:
             raise InputError("image.memory", file=path) from error
         except DECODING_ERRORS as error:
             # A message may be empty, and it may quote bytes of the file: it stays one line.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError("image.damaged", file=path, reason=reason) from error
+
+
+def _unidentified(path: Path | str, head: bytes, formats: tuple[str, ...]) -> InputError:
+    """What is wrong with a file that Pillow takes for no picture."""
+    if len(formats) == 1:  # told by its first bytes
+        reason = f"it begins as {formats[0]} does, and is none"
+        return InputError("image.damaged", file=path, reason=reason)
+    is_tiff = head.startswith(_TIFF_STARTS)
+    return InputError("image.tiff" if is_tiff else "image.format", file=path)
 
 
 def _first_bytes(content: ImageContent) -> bytes:

@@ -40,7 +40,7 @@ def _bits(data: np.ndarray, at: int, count: int) -> int:
         return -1
     value = 0
     for i in range(at, at + count):
-        value = 2 * value + (data[i >> 3] >> (7 - (i & 7)) & 1)
+        value = 2 * value + (int(data[i >> 3]) >> (7 - (i & 7)) & 1)
     return value
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from fitter.inputs.deep_pixels import Range, brightened, grey_range, is_deep_colour, sample_of
+from fitter.inputs.deep_pixels import Range, brightened, grey_range, sample_of
 from fitter.inputs.image_content import ImageContent, named
 
 BACKGROUND = (128, 128, 128)
@@ -61,18 +61,18 @@ _Converted = tuple[np.ndarray, np.ndarray | None]
 """A band's values (h, W, 3) or (h, W, 1), and (h, W) bool, which of its pixels show something."""
 
 
-def upright_pixels(content: ImageContent, image: Image.Image) -> Pixels:
+def upright_pixels(content: ImageContent, image: Image.Image, is_deep: bool) -> Pixels:
     """Decode an opened picture.
 
     Args:
         content: the picture's file, or its bytes.
-        image: opened from it, not yet decoded.
+        image: opened from it.
+        is_deep: what `is_deep_colour` said of it.
 
     Raises:
         InputError: no value is a number (`image.no_numbers`), or see `brightened`. What Pillow
             raises on damaged files goes through.
     """
-    is_deep = is_deep_colour(image)
     image.load()
     if is_deep:
         image = brightened(content, image)
