@@ -69,8 +69,8 @@ class ReadLimits:
     Attributes:
         min_side: shorter side in pixels below which no hand can be seen.
         max_pixels: width times height. A picture of n pixels needs about 8 n bytes while it is
-            decoded, a progressive JPEG up to 12 n, a WebP, HEIC and AVIF 16 n. Pillow itself refuses more than
-            178,956,970 pixels whatever this says.
+            decoded, a progressive JPEG up to 12 n, a WebP, HEIC and AVIF 16 n. Pillow itself
+            refuses more than 178,956,970 pixels whatever this says.
     """
 
     min_side: int = 16
@@ -149,8 +149,8 @@ def read_picture(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Rea
     """
 
     def read(content: ImageContent, image: Image.Image) -> ReadPicture:
-        # Pillow decodes a PNG that is asked for its EXIF block, and forgets how deep it was; turning
-        # a picture takes its orientation away.
+        # Pillow decodes a PNG that is asked for its EXIF block, and forgets how deep it was;
+        # turning a picture takes its orientation away.
         is_deep = is_deep_colour(image)
         exif = _camera_exif(image)
         pixels = upright_pixels(content, image, is_deep)

@@ -19,7 +19,7 @@ _PLAIN, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _RESTARTS, _SCAN, _TABLES, _INTERVAL = range(0xD0, 0xD8), 0xDA, 0xC4, 0xDD
 
 
-class _NotKnown(Exception):
+class _UnknownError(Exception):
     """The file breaks a rule, or is of a kind that is not counted (arithmetic coding)."""
 
 
@@ -36,7 +36,7 @@ def with_its_end(content: ImageContent) -> ImageBytes | None:
         return None
     try:
         is_whole = _Walk(data).is_whole()
-    except (_NotKnown, IndexError, struct.error):
+    except (_UnknownError, IndexError, struct.error):
         return None
     return ImageBytes(str(named(content)), data + _END) if is_whole else None
 
@@ -72,7 +72,7 @@ class _Walk:
         at = 2
         while at < len(self.data):
             if self.data[at] != 0xFF:
-                raise _NotKnown
+                raise _UnknownError
             marker = self.data[at + 1]
             if marker == 0xFF:  # fill bytes
                 at += 1
@@ -94,20 +94,20 @@ class _Walk:
                     return False
                 at = end
             elif marker == 0xD9 or 0xC0 <= marker <= 0xCF:
-                raise _NotKnown
+                raise _UnknownError
         bits = [component.missing_bits for component in self.components.values()]
         return bool(bits) and not np.any(bits)
 
     def _frame(self, body: bytes, is_progressive: bool) -> None:
         _, height, width, count = struct.unpack_from(">BHHB", body)
         if self.components or not height * width * count:
-            raise _NotKnown
+            raise _UnknownError
         self.is_progressive = is_progressive
         for at in range(6, 6 + 3 * count, 3):
             self.components[body[at]] = _Component((body[at + 1] >> 4, body[at + 1] & 15))
         factors = np.array([component.sampling for component in self.components.values()])
         if not (factors.all() and factors.max() <= 4 and len(self.components) == count):
-            raise _NotKnown
+            raise _UnknownError
         most = factors.max(axis=0)
         self.mcus = (-(-width // (8 * int(most[0]))), -(-height // (8 * int(most[1]))))
         blocks = 0
@@ -126,7 +126,7 @@ class _Walk:
             kind, lengths = body[0], body[1:17]
             count = sum(lengths)
             if kind >> 4 > 1 or kind & 15 > 3 or count > 256 or len(body) < 17 + count:
-                raise _NotKnown
+                raise _UnknownError
             table = 4 * (kind >> 4) + (kind & 15)
             self.codes[table] = huffman_table(lengths)
             self.symbols[table, :count] = np.frombuffer(body[17 : 17 + count], np.uint8)
@@ -153,7 +153,7 @@ class _Walk:
         else:
             first, last, bits = 0, 63, 0
         if not first <= last < 64 or (kind == AC and count != 1) or not chosen:
-            raise _NotKnown
+            raise _UnknownError
         last = 0 if kind == DC else last
         mcus = self._blocks(chosen)
         size = self.interval or len(mcus)
@@ -164,7 +164,7 @@ class _Walk:
             blocks = mcus[i * size : (i + 1) * size].reshape(-1, 3)
             refines = bits >> 4 > 0
             tables = (self.codes, self.symbols)
-            if not walk(part, blocks, *tables, kind, (first, last), refines, self.seen):
+            if not walk(part, blocks, tables, kind, (first, last), refines, self.seen):
                 return False
         for component, _ in chosen:
             component.missing_bits[first : last + 1] = bits & 15
@@ -172,7 +172,7 @@ class _Walk:
 
     def _component(self, name: int) -> _Component:
         if name not in self.components:
-            raise _NotKnown
+            raise _UnknownError
         return self.components[name]
 
     def _blocks(self, chosen: list[tuple[_Component, int]]) -> np.ndarray:
@@ -194,7 +194,7 @@ class _Walk:
 
 def _with_tables(places: np.ndarray, tables: int) -> np.ndarray:
     if tables >> 4 > 3 or tables & 15 > 3:
-        raise _NotKnown
+        raise _UnknownError
     first, other = (np.full_like(places, n) for n in (tables >> 4, 4 + (tables & 15)))
     return np.stack([places, first, other], axis=-1).astype(np.int64)
 

@@ -14,6 +14,9 @@ from fitter.numba_kernels import compile_kernel
 DC, AC, SEQUENTIAL = 0, 1, 2
 """What a scan codes: the first coefficients or others of a progressive JPEG, or all of them."""
 
+_Tables = tuple[np.ndarray, np.ndarray]
+"""How codes are decoded, and their symbols."""
+
 
 def huffman_table(lengths: bytes) -> np.ndarray:
     """How codes of each length are decoded (figure F.15).
@@ -45,9 +48,7 @@ def _bits(data: np.ndarray, at: int, count: int) -> int:
 
 
 @compile_kernel
-def _symbol(
-    data: np.ndarray, at: int, table: np.ndarray, symbols: np.ndarray
-) -> tuple[int, int]:
+def _symbol(data: np.ndarray, at: int, table: np.ndarray, symbols: np.ndarray) -> tuple[int, int]:
     """The next symbol, -1 for none, and the place of the bit behind it (figure F.16)."""
     code = 0
     for length in range(1, 17):
@@ -63,7 +64,7 @@ def _symbol(
 
 
 @compile_kernel
-def _dc(data, at, table, symbols, refines):  # type: ignore[no-untyped-def]
+def _dc(data: np.ndarray, at: int, table: np.ndarray, symbols: np.ndarray, refines: bool) -> int:
     """The place behind a block's first coefficient, -1 where it is not there."""
     if refines:
         return at + 1 if _bits(data, at, 1) >= 0 else -1
@@ -72,7 +73,9 @@ def _dc(data, at, table, symbols, refines):  # type: ignore[no-untyped-def]
 
 
 @compile_kernel
-def _ac_first(data, at, tables, band, run, seen):  # type: ignore[no-untyped-def]
+def _ac_first(
+    data: np.ndarray, at: int, tables: _Tables, band: tuple[int, int], run: int, seen: np.ndarray
+) -> tuple[int, int]:
     """The place behind a block's other coefficients, and how many blocks of zeros follow (figures
     F.13 and G.3)."""
     table, symbols = tables
@@ -95,7 +98,9 @@ def _ac_first(data, at, tables, band, run, seen):  # type: ignore[no-untyped-def
 
 
 @compile_kernel
-def _ac_refined(data, at, tables, band, run, seen):  # type: ignore[no-untyped-def]
+def _ac_refined(
+    data: np.ndarray, at: int, tables: _Tables, band: tuple[int, int], run: int, seen: np.ndarray
+) -> tuple[int, int]:
     """The same where the coefficients get one bit more (figure G.7)."""
     table, symbols = tables
     k = band[0]
@@ -129,20 +134,28 @@ def _ac_refined(data, at, tables, band, run, seen):  # type: ignore[no-untyped-d
 
 
 @compile_kernel
-def walk(data, blocks, codes, symbols, kind, band, refines, seen):  # type: ignore[no-untyped-def]
+def walk(
+    data: np.ndarray,
+    blocks: np.ndarray,
+    coding: _Tables,
+    kind: int,
+    band: tuple[int, int],
+    refines: bool,
+    seen: np.ndarray,
+) -> bool:
     """Whether all of a restart interval's blocks are there.
 
     Args:
         data: (N,) uint8, its bytes without stuffed zeros.
         blocks: (M, 3) int64 of each block: its place in `seen`, and which tables its first and its
             other coefficients have.
-        codes: (T, 17, 3) int32, see `huffman_table`.
-        symbols: (T, 256) uint8.
+        coding: (T, 17, 3) int32, see `huffman_table`, and (T, 256) uint8, the symbols.
         kind: `DC`, `AC` or `SEQUENTIAL`.
         band: first and last coefficient.
         refines: whether the coefficients get one bit more.
         seen: (blocks of the picture, 64) bool, coefficients that are not zero; changed.
     """
+    codes, symbols = coding
     at, run = 0, 0
     for m in range(len(blocks)):
         own, first, other = blocks[m]

@@ -33,6 +33,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import unescaped
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import require_a_name
 from fitter.inputs.json_files import load_json, some_entries
@@ -164,7 +165,7 @@ class KeypointFiles:
         return observations
 
     def _openpose_path(self, picture: str) -> Path:
-        name = PurePosixPath(picture)
+        name = PurePosixPath(unescaped(picture))
         return self.path / name.parent / (name.stem + _OPENPOSE_ENDING)
 
     def _openpose(self, entry: ImageEntry) -> list[HandObservation]:

@@ -16,9 +16,10 @@ from PIL import Image, ImageOps
 from fitter.inputs.deep_pixels import Range, brightened, grey_range, sample_of
 from fitter.inputs.image_content import ImageContent, named
 
-BACKGROUND = (128, 128, 128)
-"""What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
-halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
+BACKGROUND = (255, 255, 255)
+"""What shows through transparent pixels: of small cut-out renders on white, grey, their mean colour
+and black the detector found 30, 29, 30 and 24 of 32, with 1, 3, 1 and 5 phantoms, and its keypoints
+were best on white."""
 
 _BAND_PIXELS = 2**20
 """How many pixels are converted at a time, so that the steps between need no memory to speak of."""

@@ -119,9 +119,15 @@ def without_distortion(pixels: np.ndarray, camera: RigCamera, where: str) -> np.
 
 
 def mask_without_distortion(mask: np.ndarray, camera: RigCamera) -> np.ndarray:
-    """The mask (H, W) bool of a camera's image, as of the image without distortion."""
+    """The mask (H, W) bool or uint16 labels of a camera's image, as of the image without
+    distortion."""
     found = Undistortion.of(camera, (mask.shape[1], mask.shape[0]))
-    return mask if found is None else found.mask(mask)
+    if found is None or mask.dtype == bool:
+        return mask if found is None else found.mask(mask)
+    labels = np.zeros_like(mask)
+    for label in np.unique(mask[mask > 0]):
+        labels[found.mask(mask == label)] = label
+    return labels
 
 
 def hand_without_distortion(hand: HandObservation, camera: RigCamera) -> HandObservation:

@@ -18,6 +18,7 @@ from fitter.detection.detector import Detector, DetectorOptions, HandDetector, f
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
+from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.records import HandCrop, HandObservation, ImageRecord
@@ -112,7 +113,7 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
     objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    found = find_hands(image, hands, mask, detector, config)
+    found = find_hands(image, hands, mask, detector, config, str(task.mask or task.name))
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:
@@ -126,18 +127,22 @@ def find_hands(
     mask: np.ndarray | None,
     detector: Detector | None,
     config: Config,
+    mask_name: str | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
     Args:
         image: decoded, with its K.
         given: hands that are not to be detected, or None.
-        mask: (H, W) bool, the pixels that show hands, or None.
+        mask: (H, W) bool, the pixels that show hands, or uint16 labels of hands and things, 0 for
+            none; or None.
         detector: not needed where hands are given.
         config: of the run.
+        mask_name: what to call the mask in messages; None for that of the image.
 
     Raises:
-        InputError: the detector cannot be used.
+        InputError: the detector cannot be used, or the mask shows where no hand is
+            (`mask.inverted`).
     """
     if given is None:
         if detector is None:
@@ -147,10 +152,20 @@ def find_hands(
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
+        masks = None if mask is None else _masks(mask, kept, mask_name or f"mask of {image.name}")
+        crops = crop_hands(image.pixels, image.intrinsics, kept, masks, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
     beyond = len(given) - len(kept)
     return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+
+
+def _masks(
+    mask: np.ndarray, hands: Sequence[HandObservation], name: str
+) -> list[np.ndarray | None]:
+    try:
+        return masks_of_hands(mask, hands)
+    except InputError as error:
+        raise error.about(file=name) from error
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:

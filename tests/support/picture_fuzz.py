@@ -264,7 +264,7 @@ BOXES = b"ftyp meta hdlr pitm iloc iinf infe iprp ipco ispe pixi colr av1C hvcC 
 
 
 def iso_box(rng: np.random.Generator, content: bytes) -> bytes:
-    """A box of a HEIF or AVIF that lies about its length, the picture's size or where things lie."""
+    """A box of a HEIF or AVIF that lies about its length, a size or where things lie."""
     places = [at for at in map(content.find, BOXES) if at >= 4]
     at = places[rng.integers(len(places))]
     damaged = bytearray(content)

@@ -81,7 +81,14 @@ def _exif() -> Image.Exif:
 
 def _encoded(name: str, image: Image.Image, options: dict) -> bytes:
     register_heif_opener()
-    endings = {"heic": "HEIF", "heif": "HEIF", "jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF"}
+    endings = {
+        "heic": "HEIF",
+        "heif": "HEIF",
+        "jpg": "JPEG",
+        "jpeg": "JPEG",
+        "tif": "TIFF",
+        "tiff": "TIFF",
+    }
     ending = name.rsplit(".", 1)[1]
     file = io.BytesIO()
     image.save(file, **{"format": endings.get(ending, ending), **options})

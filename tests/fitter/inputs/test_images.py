@@ -25,7 +25,6 @@ from fitter.inputs.pixels import BACKGROUND
 from tests.support.errors import raises
 from tests.support.paths import ROOT
 
-
 register_heif_opener()
 
 FORMATS = {"jpg": "JPEG", "tif": "TIFF", "heic": "HEIF"}

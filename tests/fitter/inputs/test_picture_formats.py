@@ -200,7 +200,13 @@ class TestJpegWithoutItsEnd:
     def test_a_header_without_data_and_other_files_are_none(self, variants):
         content = variants["baseline"]
         scan = content.find(b"\xff\xda")
-        for cut in (content[:scan], content[: scan + 5], content[: scan + 14], b"\xff\xd8", b"II*\0"):
+        for cut in (
+            content[:scan],
+            content[: scan + 5],
+            content[: scan + 14],
+            b"\xff\xd8",
+            b"II*\0",
+        ):
             assert with_its_end(ImageBytes("a", cut)) is None
         arithmetic = content[:-2].replace(b"\xff\xc0", b"\xff\xc9")
         assert with_its_end(ImageBytes("a", arithmetic)) is None
@@ -224,4 +230,3 @@ class TestJpegWithoutItsEnd:
         read = read_picture(path)
         np.testing.assert_array_equal(read.pixels, whole.pixels)
         assert read.exif == whole.exif and read_size(path) == (64, 96)
-
