@@ -8,7 +8,9 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.escaped_names import path_of, unescaped
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.images import read_image
+from fitter.inputs.videos import VideoFrame
 from fitter.system.file_names import is_below
 
 
@@ -18,8 +20,8 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     A store may be somebody else's: its names choose nothing outside the folder that was given.
 
     Args:
-        folder: of the images.
-        name: of an image, relative to it, with forward slashes.
+        folder: of the images, or of the videos whose frames they are.
+        name: of an image or frame, relative to it, with forward slashes.
 
     Returns:
         (H, W, 3) uint8 RGB, upright.
@@ -29,4 +31,7 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     """
     if not is_below(unescaped(name)):
         raise InputError("image.outside", file=folder / name, folder=folder)
+    frame = video_of(name)
+    if frame is not None:
+        return VideoFrame(path_of(folder, frame[0]), frame[1]).read()[0]
     return read_image(path_of(folder, name))
