@@ -103,9 +103,10 @@ def grey_range(sample: np.ndarray, where: Path | str) -> Range:
 def is_deep_colour(image: Image.Image) -> bool:
     """Whether an opened picture, not yet decoded, has 16 bits a channel, of which Pillow keeps the
     upper 8."""
-    if image.mode not in ("RGB", "RGBA", "RGBX") or not getattr(image, "tile", None):
+    tiles = getattr(image, "tile", None)
+    if image.mode not in ("RGB", "RGBA", "RGBX") or not tiles:
         return False
-    arguments = image.tile[0][3]
+    arguments = tiles[0][3]
     return ";16" in str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
@@ -125,10 +126,13 @@ def brightened(content: ImageContent, image: Image.Image) -> Image.Image:
         return image
     with stream(content) as file:
         data = np.frombuffer(file.read(), np.uint8)
-    values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    try:
+        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        values = None
     if values is None or values.dtype != np.uint16 or values.shape[:2] != image.size[::-1]:
         raise InputError("image.damaged", file=named(content), reason="its lower bits are missing")
-    values = cv2.cvtColor(values, _ORDERS[values.shape[2]])
+    values = cv2.cvtColor(values, _ORDERS[values.shape[2]]).astype(np.uint16, copy=False)
     colours = values[..., :3]
     steps = [-(-side // _SAMPLES) for side in colours.shape[:2]]
     pixels = range_of(colours[:: steps[0], :: steps[1]].ravel())(colours)
