@@ -21,7 +21,7 @@ def originals(pixels: np.ndarray) -> dict[str, bytes]:
     image = Image.fromarray(pixels)
     grey, palette = image.convert("L"), image.quantize(64)
     clear = image.copy()
-    clear.putalpha(grey)
+    clear.putalpha(grey.point(lambda value: 128 + value // 2))
     exif = _exif()
     pages = {"save_all": True, "append_images": [image.rotate(9), image.rotate(20)]}
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
