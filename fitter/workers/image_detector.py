@@ -21,6 +21,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
+from fitter.inputs.through_lens import ThroughLens
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 
@@ -110,10 +111,12 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     hands = task.given_hands()
+    through = task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
-    objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    found = find_hands(image, hands, mask, detector, config, str(task.mask or task.name))
+    of_matrix = size if through is None else through.straight.size
+    objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
+    found = find_hands(image, hands, mask, detector, config, through)
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
@@ -128,7 +131,7 @@ def find_hands(
     mask: np.ndarray | None,
     detector: Detector | None,
     config: Config,
-    mask_name: str | None = None,
+    through: ThroughLens | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
@@ -139,7 +142,8 @@ def find_hands(
             none; or None.
         detector: not needed where hands are given.
         config: of the run.
-        mask_name: what to call the mask in messages; None for that of the image.
+        through: the lens that took the image, where it distorts; image, hands and mask are as it
+            shows them, what is found as without distortion.
 
     Raises:
         InputError: the detector cannot be used, or the mask shows where no hand is
@@ -149,24 +153,29 @@ def find_hands(
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
         given = detector.detect(image)
+    shown = len(given)
+    if through is not None:
+        given = [hand for hand in map(through.hand, given) if hand is not None]
+        image, mask = through.record(image), through.mask(mask)
     kept = tuple(given[: config.detector.slots])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        masks = None if mask is None else _masks(mask, kept, mask_name or f"mask of {image.name}")
+        masks = None if mask is None else _masks(mask, kept, image.name)
         crops = crop_hands(image.pixels, image.intrinsics, kept, masks, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    beyond = len(given) - len(kept)
-    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+    beyond = shown - len(kept)
+    found = DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+    return found if through is None else replace(found, lens=through.lens)
 
 
 def _masks(
-    mask: np.ndarray, hands: Sequence[HandObservation], name: str
+    mask: np.ndarray, hands: Sequence[HandObservation], image: str
 ) -> list[np.ndarray | None]:
     try:
         return masks_of_hands(mask, hands)
     except InputError as error:
-        raise error.about(file=name) from error
+        raise error.about(file=f"mask of {image}") from error
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:
@@ -175,6 +184,8 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     The path of the image would say nothing more, and with the folders it would make the rows depend
     on where images and masks lie.
     """
+    if error.code == "mask.inverted" and task.mask is not None:
+        error = error.about(file=task.mask)
     file, label = error.facts.get("file"), task.file.label
     if not isinstance(file, str | Path):
         return error

@@ -209,8 +209,6 @@ class TestInverted:
         mask = ~(regions[0] | regions[1])
         with raises("mask.inverted", file="mask of p/a.jpg"):
             find_hands(image, hands, mask, None, Config())
-        with raises("mask.inverted", file="masks/a.png"):
-            find_hands(image, hands, mask, None, Config(), "masks/a.png")
 
 
 class TestSizes:
