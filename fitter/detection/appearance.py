@@ -102,14 +102,15 @@ def other_appearances(pixels: np.ndarray) -> Iterator[np.ndarray]:
     is_dark = _is_dark(pixels)
     seen = _stretched(pixels, BRIGHTEST) if is_dark else pixels
     sample = _sample(seen)
+    if not is_dark and 0 < float(np.percentile(sample, LAMP)) < DARK / 2:
+        lit = _stretched(pixels, LAMP)
+        yield SKIN(lit) if _is_grey(lit) else lit
     if _is_grey(seen):
         for black, white, curve in FURTHER:
             low, high = np.percentile(sample, [black, white])
             yield curve(seen, (float(low), float(high)))
     elif is_dark:
         yield Curve(exponents=LAMPLIGHT)(_stretched(pixels, LESS_BRIGHT))
-    elif 0 < float(np.percentile(sample, LAMP)) < DARK / 2:
-        yield _stretched(pixels, LAMP)
     if float((sample >= WHITE).mean()) > MUCH_WHITE:
         yield Curve(exponents=(DARKER, DARKER, DARKER))(seen)
     if _bluish(sample) > _bluish(sample[..., ::-1]):

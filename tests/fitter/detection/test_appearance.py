@@ -58,8 +58,7 @@ def test_a_dark_picture_is_stretched_whatever_made_it_dark(path):
 def test_a_lamp_in_a_dark_picture_does_not_decide(path):
     pixels = np.round(pixels_of(path) * 0.08).astype(np.uint8)
     pixels[20:100, 20:140] = 255  # 3 %
-    assert seen_by_networks(pixels) is pixels
-    (seen,) = other_appearances(pixels)
+    seen = next(other_appearances(pixels))
     bright = np.percentile(seen[200:], 90)
     assert bright > 200 and (seen[40:80, 40:120] == 255).all()
     # In the light of day nothing is changed for one.
