@@ -313,5 +313,6 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         intrinsics=image.intrinsics,
         intrinsics_source=image.intrinsics_source,
         hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
         hands=tuple(hands),
     )

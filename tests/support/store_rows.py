@@ -88,6 +88,7 @@ def fake_row(i: int) -> ImageRow:
         intrinsics_source="exif",
         hands=hands,
         hands_beyond=i,
+        hands_left_out=i,
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fitter.run.summary import Summary, report
+from fitter.run.summary import Summary
+from fitter.run.telling import report
 
 
 @pytest.mark.parametrize("found", [None, 3])
