@@ -16,9 +16,10 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part, size_and_time
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_content import ImageBytes
-from fitter.inputs.images import CameraExif, read_image_and_exif
+from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.sidecars import Sidecar
 from fitter.records import HandObservation
