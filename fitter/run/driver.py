@@ -14,7 +14,7 @@ from fitter.errors import InputError
 from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
-from fitter.run.telling import report
+from fitter.run.telling import report, report_errors
 
 if TYPE_CHECKING:
     from fitter.groups.sharing import Sharing
@@ -76,6 +76,9 @@ def run(request: RunRequest, config: Config) -> Summary:
         summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))
+        if request.quiet:
+            errors = console_for(quiet=False)
+            report_errors(summary, table, lambda text: say(errors, text))
     if summary.was_stopped:
         raise KeyboardInterrupt
     return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from fitter.workers.batches import FittedBatch
 
 FAR_OUTSIDE = 0.25
 """Of an image's longer side: a keypoint farther outside is said, though the hand may be there."""
+
+DEEP = 0.005
+"""Metres: deeper than skin gives way."""
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""
@@ -80,6 +84,7 @@ class Summary:
         with_hands: images with at least one valid hand.
         hands: that are valid.
         failures: images that failed.
+        codes: of the errors of those, and how often each was; of frames none.
         view_failures: images of frames that failed.
         views_missing: images that frames lack, each by frame and camera.
         hands_together: hands of frames that several views show.
@@ -115,6 +120,7 @@ class Summary:
         waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
         left_to_others: those of `left` that are in blocks of other shares.
+        deep: hands that are still deep in another hand or in a known object, see `DEEP`.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
         stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
@@ -128,6 +134,7 @@ class Summary:
     with_hands: int = 0
     hands: int = 0
     failures: Told = field(default_factory=Told)
+    codes: Counter[str] = field(default_factory=Counter)
     view_failures: Told = field(default_factory=Told)
     views_missing: Told = field(default_factory=Told)
     hands_together: int = 0
@@ -160,6 +167,7 @@ class Summary:
     waits: int = 0
     notes: list[str] = field(default_factory=list)
     left_to_others: int = 0
+    deep: int = 0
     overlays: Path | None = None
     rendered: int = 0
     stopped_in: str = ""
@@ -176,6 +184,7 @@ class Summary:
         """Count a block that was written."""
         for batch in batches:
             self.lost += batch.lost
+            self.codes.update(batch.codes.values())
             if self.masks_found is not None:
                 self.masks_found += batch.masks
             for name, reason in batch.unrendered:
@@ -216,6 +225,7 @@ class Summary:
                 self.far_outside.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
+        self.deep += sum(hand.valid and (hand.penetration_depth or 0) > DEEP for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
         self.refused += sum(hand.is_refused for hand in row.hands)
         self.beyond += row.hands_beyond or 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from fitter.run.failure_kinds import by_kind
 from fitter.run.summary import Summary, Told
 from fitter.system.messages import count
 
@@ -62,6 +64,11 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
         )
+    if summary.deep:
+        say(
+            f"{count(summary.deep, 'hand')} more than 5 mm deep in another hand or a known object: "
+            "is every object that of its image? penetration_depth says where"
+        )
     for note in summary.notes:
         say(note)
     if not summary.has_results:
@@ -70,6 +77,18 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.overlays is not None:
         say(f"overlays: {summary.overlays}")
     say(f"results: {out}")
+    if summary.hands:
+        _say_next(summary, out, say)
+
+
+def _say_next(summary: Summary, out: Path, say: Callable[[str], None]) -> None:
+    """What can be done with the results."""
+    place = shlex.quote(str(out))
+    if not summary.cameras:
+        page = shlex.quote(str(out.with_suffix(".html")))
+        say(f"to look at them: report-hands {place} --out {page}")
+    meshes = shlex.quote(str(out.with_name(f"{out.stem}-meshes")))
+    say(f"to use them elsewhere: export-hands {place} --format glb --out {meshes}")
 
 
 def _say_keypoints(summary: Summary, say: Callable[[str], None]) -> None:
@@ -137,6 +156,19 @@ def _say_left(summary: Summary, say: Callable[[str], None]) -> None:
         )
 
 
+def report_errors(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
+    """Tell the user who wants to hear of errors alone how many there are, by kind."""
+    for sentence in summary.broken:
+        say(sentence)
+    where = "the store says why" if table is None else f"see {table}"
+    for sentence in by_kind(summary.codes, summary.unit, table):
+        say(sentence)
+    if summary.view_failures.count:
+        say(f"{count(summary.view_failures.count, 'view')} failed: {where}")
+    if summary.fit_failures.count:
+        say(f"{count(summary.fit_failures.count, 'hand')} could not be fitted: {where}")
+
+
 def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
     failures = Told()
     every = (summary.failures, summary.view_failures, summary.fit_failures)
@@ -145,6 +177,8 @@ def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], Non
             failures.add(sentence)
     failures.count = sum(told.count for told in every)
     _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
+    for sentence in by_kind(summary.codes, summary.unit, table):
+        say(sentence)
     _say_told(summary.unrendered, " not rendered", say)
     if summary.lost:
         say(
