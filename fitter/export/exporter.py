@@ -11,6 +11,7 @@ from fitter.errors import InputError
 from fitter.export.request import ExportRequest
 from fitter.export.summary import ExportSummary
 from fitter.run.progress import ProgressLine, console_for, say
+from fitter.system.messages import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,5 +89,5 @@ def _exported(
             summary.left_out += image.others
             summary.empty += image.image is not None and not image.hands
             summary.pending += image.image is None
-            progress.show(image.place + 1, f"{summary.hands} hands")
+            progress.show(image.place + 1, count(summary.hands, "hand"))
     return summary

@@ -58,6 +58,7 @@ def run(request: RunRequest, config: Config) -> Summary:
             broken=inputs.source.broken,
             trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
             gives_keypoints=not inputs.given.detects,
+            folder=inputs.folder,
             unit=inputs.unit,
             cameras=() if store.rig is None else store.rig.names,
         )

@@ -61,6 +61,12 @@ class RunInputs:
     warnings: Sequence[str] = ()
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of the images, where they are in one on this machine."""
+        is_plain = self.source.is_folder and self.given.files is None
+        return self.source.root if is_plain else None
+
+    @property
     def unit(self) -> str:
         """What the rows of its results are called."""
         return "frame" if isinstance(self.given, FrameSources) else "image"

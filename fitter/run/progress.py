@@ -229,6 +229,8 @@ class ProgressLine:
     def text(self, width: int) -> Text:
         """The line for a terminal of `width` columns: count, rate and time left whole, a bar and
         the details as far as there is room for them."""
+        if not self._total:  # not known yet
+            return Text(self.title, no_wrap=True, overflow="crop")
         parts = [f"{int(self._done)}/{self._total} {self._unit}"]
         if self._rate:
             parts.append(f"{self._rate:.3g}/s")
@@ -242,7 +244,7 @@ class ProgressLine:
         bar = min(room - len(details), _MOST_BAR)
         line = Text(f"{self.title} ", no_wrap=True, overflow="crop")
         if bar >= _LEAST_BAR:
-            share = min(1.0, self._done / self._total) if self._total else 1.0
+            share = min(1.0, self._done / self._total)
             full = int(bar * share)
             stroke = "-" if self._console.options.ascii_only else "\u2501"
             line.append(stroke * full, "bar.complete").append(stroke * (bar - full), "bar.back")

@@ -121,6 +121,7 @@ class Summary:
         notes: further things to tell.
         left_to_others: those of `left` that are in blocks of other shares.
         deep: hands that are still deep in another hand or in a known object, see `DEEP`.
+        folder: of the images, where they are in one, or None.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
         stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
@@ -168,6 +169,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     left_to_others: int = 0
     deep: int = 0
+    folder: Path | None = None
     overlays: Path | None = None
     rendered: int = 0
     stopped_in: str = ""

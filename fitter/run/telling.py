@@ -86,7 +86,8 @@ def _say_next(summary: Summary, out: Path, say: Callable[[str], None]) -> None:
     place = shlex.quote(str(out))
     if not summary.cameras:
         page = shlex.quote(str(out.with_suffix(".html")))
-        say(f"to look at them: report-hands {place} --out {page}")
+        folder = "" if summary.folder is None else f" --images {shlex.quote(str(summary.folder))}"
+        say(f"to look at them: report-hands {place} --out {page}{folder}")
     meshes = shlex.quote(str(out.with_name(f"{out.stem}-meshes")))
     say(f"to use them elsewhere: export-hands {place} --format glb --out {meshes}")
 

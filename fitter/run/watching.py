@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fitter.run.progress import ProgressLine
 from fitter.store.row_kinds import Row
+from fitter.system.messages import count
 
 
 class Watched:
@@ -40,5 +41,5 @@ class Watched:
 
     def _show(self) -> None:
         done = 0.5 * (max(self._seen, self._fitted) + self._fitted)
-        details = f"{self._hands} hands, {self._failed} failed"
+        details = f"{count(self._hands, 'hand')}, {self._failed} failed"
         self._line.show(self._before + done, details)
