@@ -105,6 +105,12 @@ class ImageFile(ABC):
         return None
 
     @property
+    def time(self) -> float | None:
+        """Seconds since the first frame of the video that it is a frame of; None of others. Never
+        raises."""
+        return None
+
+    @property
     def folder(self) -> Path | None:
         """The folder of all that is said of the images, such as a data set's, or None."""
         return None

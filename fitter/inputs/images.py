@@ -46,7 +46,7 @@ BACKGROUND = (128, 128, 128)
 """What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
 halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
 
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -201,7 +201,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
             raise InputError("image.format", file=path) from error
         except MemoryError as error:
             raise InputError("image.memory", file=path) from error
-        except _DECODING_ERRORS as error:
+        except DECODING_ERRORS as error:
             # A message may be empty, and it may quote bytes of the file: it stays one line.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError("image.damaged", file=path, reason=reason) from error
@@ -210,7 +210,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
 def turn_upright(image: Image.Image) -> None:
     """Apply a loaded picture's EXIF orientation in place."""
     # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
-    with contextlib.suppress(*_DECODING_ERRORS):
+    with contextlib.suppress(*DECODING_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
 
 
@@ -347,5 +347,5 @@ _silence_decoders()
 def _camera_exif(image: Image.Image) -> CameraExif:
     try:
         return camera_exif(image)
-    except _DECODING_ERRORS:
+    except DECODING_ERRORS:
         return CameraExif()

@@ -20,6 +20,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.exif_focal import MIN_FOCAL_RATIO, focal_from_exif
+from fitter.inputs.frame_names import entry_of
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.json_files import load_json, some_entries
 from fitter.inputs.numbers import as_numbers, shortened
@@ -121,7 +122,11 @@ class Intrinsics:
 
     def part(self, start: int, names: Sequence[str]) -> Intrinsics:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
+        _, by_index = some_entries(None, self.by_index, start, names)
+        by_name = self.by_name
+        if by_name is not None:  # what is said of a video is said of its frames
+            own = {name: entry_of(by_name, name) for name in names}
+            by_name = {name: by_name[entry] for name, entry in own.items() if entry is not None}
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
@@ -206,7 +211,7 @@ def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[
     first = None
     for name in names:
         first = name if first is None else first
-        if name in given:
+        if entry_of(given, name) is not None:
             return
     if not given:
         raise InputError("list.no_names", file=origin, image=first)

@@ -89,6 +89,7 @@ def fake_row(i: int) -> ImageRow:
         hands=hands,
         hands_beyond=i,
         hands_left_out=i,
+        time=i / 30,
     )
 
 

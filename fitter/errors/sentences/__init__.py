@@ -23,6 +23,7 @@ from fitter.errors.sentences import (
     runs,
     store,
     training,
+    videos,
     views,
 )
 
@@ -39,6 +40,7 @@ SENTENCES: dict[str, str] = {
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
+    **videos.SENTENCES,
     **views.SENTENCES,
 }
 
