@@ -99,7 +99,8 @@ def _annotated(content: Mapping[str, object], path: Path) -> dict[str, object]:
     for image in images:
         if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
             raise InputError("keypoints.coco_image", file=path)
-        entry = {"annotations": [], **{key: image.get(key) for key in ("width", "height")}}
+        size = {key: image.get(key) for key in ("width", "height")}
+        entry: dict[str, object] = {"annotations": [], **size}
         named[str(image["file_name"])] = by_id[image.get("id")] = entry
     for annotation in annotations:
         if isinstance(annotation, Mapping) and annotation.get("image_id") in by_id:

@@ -151,8 +151,10 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
 
 def _summary_of(now: Pass, before: Summary) -> Summary:
     """Of a further pass of a run, with what belongs to the run as a whole."""
-    names = ("skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost")
-    names = (*names, "gives_keypoints", "folder")
+    names = (
+        "skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost",
+        "gives_keypoints", "folder",
+    )  # fmt: skip
     summary = Summary(**{name: getattr(before, name) for name in names})
     summary.seconds_before = before.seconds_before + before.seconds
     count_done(now.rows, summary)
