@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fitter.inputs.given_hands import beyond_edges
+from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
@@ -107,6 +108,7 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
+        camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
         broken: a sentence for each tar file that breaks off, so that images are missing.
@@ -156,6 +158,7 @@ class Summary:
     changed: Told = field(default_factory=Told)
     left: int = 0
     off_centre: int = 0
+    camera_notes: CameraNotes = field(default_factory=CameraNotes)
     trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
     broken: Sequence[str] = ()
@@ -225,6 +228,7 @@ class Summary:
             self.left_out += row.hands_left_out or 0
             if self.gives_keypoints:
                 self.far_outside.add(name, row)
+            self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.deep += sum(hand.valid and (hand.penetration_depth or 0) > DEEP for hand in row.hands)

@@ -69,7 +69,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"{count(summary.deep, 'hand')} more than 5 mm deep in another hand or a known object: "
             "is every object that of its image? penetration_depth says where"
         )
-    for note in summary.notes:
+    for note in (*summary.camera_notes.sentences(), *summary.notes):
         say(note)
     if not summary.has_results:
         say(f"no results to read yet, they are those of the last pass; --resume continues {out}")

@@ -142,6 +142,7 @@ def _detect(
     found = find_hands(image, hands, mask, detector, config)
     if given is not None and hands is not None:
         found = replace(found, hands_left_out=found.hands_left_out + len(given) - len(hands))
+    found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:
