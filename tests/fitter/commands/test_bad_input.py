@@ -106,7 +106,7 @@ class TestKeypoints:
             shutil.copy(bad_files.HAND, pictures / name)
         (known / "a_keypoints.json").write_text('{"people": []}')
         share = "'a.jpg' and 'a.png' share a_keypoints.json"
-        sentence = f"{known}: expected a file of OpenPose's for every picture, found that {share}"
+        sentence = f"{known}: expected a file for every picture, found that {share}"
         refused(sentence, "--keypoints", known, images=pictures)
 
     def test_an_entry_fails_its_own_picture_alone(self, tmp_path, monkeypatch, say):
