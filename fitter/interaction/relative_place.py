@@ -109,15 +109,15 @@ def _temperature(problem: GroupProblem) -> float:
 
 def _depths(problem: GroupProblem, hands: HandParams) -> Tensor:
     """(G n,) metres."""
-    posed = problem.posed(problem.hands.known.sized(problem.model.size, hands))
+    meshes = problem.meshes(hands)
     left = problem.hands.left
-    deepest = posed.vertices.new_zeros(len(left), dtype=torch.float64)
+    deepest = meshes.new_zeros(len(left), dtype=torch.float64)
     if len(problem.pairs.group):
         ends = problem.ends
         first, second = (torch.cat(each) for each in zip(ends, ends[::-1], strict=True))
         found = problem.surface.between(
-            to_other(left[first] != left[second], posed.vertices[first]),
-            posed.vertices[second],
+            to_other(left[first] != left[second], meshes[first]),
+            meshes[second],
             0.0,
         )
         for each in (first, second):
