@@ -15,6 +15,7 @@ from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.digests import file_digest
+from fitter.inputs.exif_focal import judged_exif
 from fitter.inputs.image_files import ImageFile
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
@@ -23,6 +24,7 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.people import ImagePeople
+from fitter.inputs.through_lens import ThroughLens
 from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
@@ -103,8 +105,33 @@ class ImageTask:
         known = self.intrinsics
         said = None if known.is_given else self._said_intrinsics()
         if said is not None:
-            known = replace(known, origin=self.file.label, everywhere=said)
+            label = self.file.label
+            known = replace(known, origin=label, everywhere=said, belongs="crops")
         return known.intrinsics_for(self.entry, self.place, size, exif)
+
+    def through(self, size: tuple[int, int]) -> ThroughLens | None:
+        """How a given lens that distorts took the image; None without one.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+
+        Raises:
+            InputError: the lens is none of this image.
+        """
+        return self.intrinsics.through(self.entry, self.place, size)
+
+    def intrinsics_note(
+        self, size: tuple[int, int], exif: CameraExif, source: IntrinsicsSource
+    ) -> str:
+        """What EXIF says of the camera and whether it was believed; empty where nobody asked it.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+            exif: what the image says about its camera.
+            source: where `intrinsics_for` has K from.
+        """
+        asked = source != "given" and self.intrinsics.use_exif
+        return judged_exif(exif, size).note if asked else ""
 
     def _said_intrinsics(self) -> np.ndarray | None:
         """K that stands beside the image's objects, or that its own place says."""
