@@ -108,6 +108,7 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
+        lenses_scaled: images of a lens that was calibrated at another resolution of their aspect.
         camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
@@ -158,6 +159,7 @@ class Summary:
     changed: Told = field(default_factory=Told)
     left: int = 0
     off_centre: int = 0
+    lenses_scaled: int = 0
     camera_notes: CameraNotes = field(default_factory=CameraNotes)
     trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -228,6 +230,7 @@ class Summary:
             self.left_out += row.hands_left_out or 0
             if self.gives_keypoints:
                 self.far_outside.add(name, row)
+            self.lenses_scaled += row.lens_scale not in (None, 1.0)
             self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)

@@ -69,6 +69,9 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"{count(summary.deep, 'hand')} more than 5 mm deep in another hand or a known object: "
             "is every object that of its image? penetration_depth says where"
         )
+    if summary.lenses_scaled:
+        images = count(summary.lenses_scaled, "image")
+        say(f"the lens was calibrated at another resolution and scaled to that of {images}")
     for note in (*summary.camera_notes.sentences(), *summary.notes):
         say(note)
     if not summary.has_results:

@@ -21,6 +21,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.given_hands import SIDE_UNTOLD, inside_hands, sure_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
+from fitter.inputs.through_lens import ThroughLens
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 
@@ -134,12 +135,13 @@ def _detect(
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     given = task.given_hands(size)
-    inside = task.file.inside(size)
+    inside, through = task.file.inside(size), task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     hands = None if given is None else _given(given, task, image, config, sided)
     mask = task.mask_for(size) if config.needs_crops else None
-    objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    found = find_hands(image, hands, mask, detector, config)
+    of_matrix = size if through is None else through.straight.size
+    objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
+    found = find_hands(image, hands, mask, detector, config, through)
     if given is not None and hands is not None:
         found = replace(found, hands_left_out=found.hands_left_out + len(given) - len(hands))
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
@@ -156,6 +158,7 @@ def find_hands(
     mask: np.ndarray | None,
     detector: Detector | None,
     config: Config,
+    through: ThroughLens | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
@@ -167,6 +170,8 @@ def find_hands(
         mask: (H, W) bool, the pixels that show hands, or None.
         detector: not needed where hands are given.
         config: of the run.
+        through: the lens that took the image, where it distorts; image, hands and mask are as it
+            shows them, what is found as without distortion.
 
     Raises:
         InputError: the detector cannot be used.
@@ -174,18 +179,23 @@ def find_hands(
     if given is None:
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
-        found = given = detector.detect(image)
+        given = shown = detector.detect(image)
     else:
-        found = sure_hands(given, config.detector.min_score)
+        shown = sure_hands(given, config.detector.min_score)
+    found = list(shown)
+    if through is not None:
+        found = [hand for hand in map(through.hand, shown) if hand is not None]
+        image, mask = through.record(image), through.mask(mask)
     kept = _surest(found, config.detector.slots)
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
         crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    beyond, left_out = len(found) - len(kept), len(given) - len(found)
-    source = image.intrinsics_source
-    return DetectedImage(size, image.intrinsics, source, kept, crops, beyond, left_out)
+    beyond, left_out = len(shown) - len(kept), len(given) - len(shown)
+    source, lens = image.intrinsics_source, None if through is None else through.lens
+    done = DetectedImage(size, image.intrinsics, source, kept, crops, beyond, left_out)
+    return replace(done, lens=lens)
 
 
 def _given(
