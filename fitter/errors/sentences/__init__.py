@@ -23,6 +23,7 @@ from fitter.errors.sentences import (
     runs,
     store,
     training,
+    viewer,
     views,
 )
 
@@ -39,6 +40,7 @@ SENTENCES: dict[str, str] = {
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
+    **viewer.SENTENCES,
     **views.SENTENCES,
 }
 

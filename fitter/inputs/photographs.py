@@ -9,7 +9,6 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.stored_images import read_stored_image
-from fitter.store.schema import ImageRow
 
 
 @dataclass
@@ -30,15 +29,23 @@ class Photographs:
     unread: int = 0
     first_reason: str = field(default="")
 
-    def of(self, name: str, row: ImageRow) -> np.ndarray | None:
-        """(H, W, 3) uint8 RGB of an image that was fitted, or None."""
+    def of(self, name: str, size: tuple[int | None, int | None]) -> np.ndarray | None:
+        """An image that was fitted.
+
+        Args:
+            name: that the store has for it.
+            size: (width, height) that the store has for it, pixels.
+
+        Returns:
+            (H, W, 3) uint8 RGB, or None where it is gone or has another size.
+        """
         try:
             pixels = read_stored_image(self.folder, name)
         except InputError as error:
             self.unread += 1
             self.first_reason = self.first_reason or str(error)
             return None
-        if pixels.shape[:2] != (row.image_height, row.image_width):
+        if (pixels.shape[1], pixels.shape[0]) != size:
             self.other_size += 1
             return None
         self.read += 1
