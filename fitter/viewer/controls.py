@@ -10,7 +10,7 @@ import numpy as np
 import viser
 
 from fitter.rendering.overlay_style import OverlayLook, OverlayStyle
-from fitter.viewer.drawing import SURFACES, Look
+from fitter.viewer.drawing import SURFACES, Look, Surface
 from fitter.viewer.rows import StoreRows
 from fitter.viewer.scene import HandFilter, Scene
 
@@ -72,12 +72,12 @@ class Controls:
     def wanted(self) -> Wanted:
         """What is asked for now."""
         look = Look(
-            surface=self._surface.value,
+            surface=cast(Surface, self._surface.value),
             opacity=self._opacity.value,
             **{name: box.value for name, box in self._boxes.items()},
         )
         chosen = HandFilter(self._score.value, not self._invalid.value)
-        return Wanted(self.place, chosen, look, cast(Beside, self._beside.value), self.slot)
+        return Wanted(self.place, chosen, look, self._beside.value, self.slot)
 
     @property
     def is_playing(self) -> bool:
@@ -153,7 +153,7 @@ class Controls:
     def _add_video(self) -> None:
         self._video = self._gui.add_folder("video")
         with self._video:
-            self._frame = self._gui.add_slider("frame", 1, max(2, len(self._run)), 1, 1)
+            self._frame: Any = self._gui.add_slider("frame", 1, max(2, len(self._run)), 1, 1)
             self._frame.on_update(lambda event: self._slid(event, self._run.start))
             self._play = self._gui.add_checkbox("play", False)
             self._play.on_update(self._say)
@@ -199,7 +199,8 @@ class Controls:
                 name: self._gui.add_checkbox(name, getattr(default, name)) for name in names
             }
             self._boxes["trails"].visible = self._has_tracks
-            for element in (self._surface, self._opacity, *self._boxes.values()):
+            elements: list[Any] = [self._surface, self._opacity, *self._boxes.values()]
+            for element in elements:
                 element.on_update(self._say)
 
     def _say(self, _: Any) -> None:

@@ -38,7 +38,7 @@ def open_viewer(
 
     Raises:
         InputError: there is no such store or folder, the store or its hand model is damaged or
-            gone, it has no images, viser is not installed (`viewer.no_viser`), or the page cannot
+            gone, viser is not installed (`viewer.no_viser`), or the page cannot
             listen there (`viewer.listen`).
 
     ```python
@@ -61,7 +61,5 @@ def open_viewer(
 
     options = options or ViewerOptions()
     rows = StoreRows(open_either(Path(store), model))
-    if not len(rows):
-        raise InputError("viewer.empty", file=Path(store))
     photographs = None if images is None else Photographs(Path(images))
     return serve(SceneMaker(rows, photographs, options.picture_side), options)

@@ -1,7 +1,6 @@
 """Sentences about the viewer."""
 
 SENTENCES: dict[str, str] = {
-    "viewer.empty": "expected images to look at, found results of none",
     "viewer.images": "expected the folder of the pictures, found none",
     "viewer.listen": "cannot listen there: {reason}",
     "viewer.no_viser": "expected the package viser (pip install 'fit-hands[viewer]') to show "
