@@ -17,8 +17,8 @@ from typing import Literal, SupportsIndex
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.image_files import ImageFile, LocalFile
-from fitter.inputs.images import CameraExif
 from fitter.inputs.seen_images import check_annotated_size
 from fitter.records import Side
 

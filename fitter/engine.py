@@ -302,6 +302,7 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         file_size=size,
         file_time=changed,
         inputs_digest=image.inputs_digest,
+        time=image.time,
     )
     if image.size is None:
         return replace(row, image_error=image.error)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitter.commands.fit_options import add_execution, add_fit, add_inputs
+from fitter.commands.fit_options import add_execution, add_fit, add_inputs, add_videos
 from fitter.commands.parser import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -120,6 +120,7 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     )
     existing.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_inputs(parser)
+    add_videos(parser)
     add_fit(parser)
     add_execution(parser)
     add_configuration(parser)
@@ -184,6 +185,7 @@ def _overlay_style(options: argparse.Namespace) -> OverlayStyle:
 
 
 def _request(options: argparse.Namespace) -> RunRequest:
+    from fitter.inputs.frame_choice import FrameChoice
     from fitter.run.request import RunRequest
     from fitter.system.lock import WHOLE, Share
     from fitter.workers.execution_options import ExecutionOptions
@@ -201,6 +203,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         same_hand=options.same_hand,
         people=options.people,
         views=options.views,
+        frames=FrameChoice(options.every, options.fps, options.start, options.end),
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,
         overwrite=options.overwrite,

@@ -77,6 +77,31 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     _add_people(inputs)
 
 
+def add_videos(parser: argparse.ArgumentParser) -> None:
+    """Which frames of videos are taken."""
+    videos = parser.add_argument_group("videos")
+    which = videos.add_mutually_exclusive_group()
+    which.add_argument(
+        "--every",
+        type=positive(int),
+        metavar="N",
+        help="of each N frames of a video take the first (default: all frames)",
+    )
+    which.add_argument(
+        "--fps",
+        type=positive(float),
+        metavar="F",
+        help="take at most F frames of each second of a video",
+    )
+    for option, which_frames in (("--start", "from"), ("--end", "before")):
+        videos.add_argument(
+            option,
+            type=number_from_zero,
+            metavar="SECONDS",
+            help=f"take the frames {which_frames} so many seconds after a video's first frame",
+        )
+
+
 def _add_dataset(inputs: argparse._ArgumentGroup) -> None:
     """What a data set gives beside its images."""
     inputs.add_argument(

@@ -31,6 +31,7 @@ class DetectedImage:
             was read, or None for one that is not there.
         inputs_digest: see `fitter.inputs.image_task.ImageTask.inputs_digest`.
         has_mask: whether a mask was given.
+        time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
     """
 
@@ -45,6 +46,7 @@ class DetectedImage:
     file: tuple[int, float] | None = None
     inputs_digest: int = 0
     has_mask: bool = False
+    time: float | None = None
     objects: tuple[PosedObject, ...] = ()
 
     def of_size(self, hand_size: float) -> DetectedImage:

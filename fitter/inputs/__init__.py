@@ -22,9 +22,9 @@ from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
     from fitter.inputs.arrays import check_mask, check_pixels
+    from fitter.inputs.camera_exif import CameraExif
     from fitter.inputs.hand_sizes import HandSizes
     from fitter.inputs.images import (
-        CameraExif,
         ImageEntry,
         ReadLimits,
         read_image,
@@ -60,7 +60,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "CameraExif": "fitter.inputs.images",
+        "CameraExif": "fitter.inputs.camera_exif",
         "HandSizes": "fitter.inputs.hand_sizes",
         "ImageEntry": "fitter.inputs.images",
         "ImageSource": "fitter.inputs.listing",

@@ -1,5 +1,6 @@
 """What a file says of images by their names, or by patterns that names match.
 
+What is said of a video holds for its frames, where nothing is said of a frame by its own name.
 A name of its own goes before patterns, also where it could be a pattern itself, such as
 ``hand[1].jpg``; ``*`` in a pattern is any number of characters, slashes too.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from fitter.errors import InputError
+from fitter.inputs.frame_names import entry_of, names_of
 
 Value = TypeVar("Value")
 
@@ -53,7 +55,7 @@ class ByImage(Generic[Value]):
         example = ""
         for name in names:
             example = example or name
-            unmatched.discard(name)
+            unmatched.difference_update(names_of(name))
             unmatched.difference_update(self._matching(name))
             self.of(name)
         if unmatched:
@@ -73,8 +75,10 @@ class ByImage(Generic[Value]):
         return values[0] if values else None
 
     def entries_of(self, name: str) -> list[str]:
-        """Its own name, or the patterns that it matches."""
-        return [name] if name in self.entries else self._matching(name)
+        """Its own name, its video's, or the patterns that one of them matches."""
+        own = entry_of(self.entries, name)
+        return self._matching(name) if own is None else [own]
 
     def _matching(self, name: str) -> list[str]:
-        return [pattern for pattern in self._patterns if fnmatchcase(name, pattern)]
+        names = names_of(name)
+        return [p for p in self._patterns if any(fnmatchcase(name, p) for name in names)]

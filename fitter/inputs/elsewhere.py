@@ -13,8 +13,6 @@ from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.listing import LIST_SUFFIXES, ImageSource
 
-_FILE = "file://"
-
 _COMPRESSED = (
     ".tgz",
     ".tbz2",
@@ -27,15 +25,13 @@ def source_elsewhere(arguments: Sequence[str], index: Path | None) -> ImageSourc
     """The source of arguments that are addresses or tar files, None for others.
 
     Args:
-        arguments: see `ImageSource.of`; an address of a file of this machine is its path.
+        arguments: see `ImageSource.of`.
         index: folder in which to keep where the members of tar files are, or None.
 
     Raises:
         InputError: see `fitter.inputs.shards` and `fitter.inputs.address_listing`.
     """
     one = arguments[0] if arguments else ""
-    if any(given.startswith(_FILE) for given in arguments):
-        return ImageSource.of([given.removeprefix(_FILE) for given in arguments], index)
     for given in arguments:
         ending = compressed_ending(given)
         if ending and not Path(given).is_dir():

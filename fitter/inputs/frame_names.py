@@ -8,11 +8,40 @@ leaves out keep their numbers, so that a frame has the same name in every run.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 _DIGITS = 8
 """Of a frame's number: at 240 frames a second enough for more than four days."""
 
 _FRAME = re.compile(rf"(?P<video>.*[^/])/(?P<number>[0-9]{{{_DIGITS}}})", re.DOTALL)
+
+VIDEO_SUFFIXES = (
+    ".3gp",
+    ".apng",
+    ".asf",
+    ".avi",
+    ".flv",
+    ".gif",
+    ".h264",
+    ".hevc",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".mxf",
+    ".ogv",
+    ".ts",
+    ".vob",
+    ".webm",
+    ".wmv",
+    ".y4m",
+)
+"""File name endings that count as videos, compared in lower case; the content decides the
+container. A GIF of one frame is a picture, and so is a file of another kind that ends in .ts."""
 
 MOST_FRAMES = 10**_DIGITS
 """Frames of a video that can have a name."""
@@ -31,6 +60,18 @@ def frame_name(video: str, number: int) -> str:
     if not 0 <= number < MOST_FRAMES:
         raise ValueError(f"expected a frame's number from 0 to {MOST_FRAMES - 1}, found {number}")
     return f"{video}/{number:0{_DIGITS}d}"
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    """The names under which something may be said of an image: its own, and of a frame its
+    video's."""
+    found = video_of(name)
+    return (name,) if found is None else (name, found[0])
+
+
+def entry_of(entries: Container[str], name: str) -> str | None:
+    """The first of `names_of` an image that is in `entries`, or None."""
+    return next((each for each in names_of(name) if each in entries), None)
 
 
 def video_of(name: str) -> tuple[str, int] | None:

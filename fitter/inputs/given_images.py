@@ -14,10 +14,11 @@ from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.arrays import check_mask, check_pixels
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
-from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask

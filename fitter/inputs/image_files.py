@@ -16,9 +16,10 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, read_part, size_and_time
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_content import ImageBytes
-from fitter.inputs.images import CameraExif, read_image_and_exif
+from fitter.inputs.images import read_image_and_exif
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.sidecars import Sidecar
 from fitter.records import HandObservation
@@ -101,6 +102,12 @@ class ImageFile(ABC):
     def said(self) -> object:
         """What is said of the image beside its pixels, as JSON can hold it, so that a continued run
         can tell whether it is still the same; None for nothing. Never raises."""
+        return None
+
+    @property
+    def time(self) -> float | None:
+        """Seconds since the first frame of the video that it is a frame of; None of others. Never
+        raises."""
         return None
 
     @property

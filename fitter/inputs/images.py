@@ -18,12 +18,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from fitter.errors import InputError
+from fitter.inputs.camera_exif import CameraExif, camera_exif
 from fitter.inputs.image_content import (
     ImageBytes,
     ImageContent,
@@ -45,7 +46,7 @@ BACKGROUND = (128, 128, 128)
 """What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
 halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
 
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -100,25 +101,6 @@ class ReadLimits:
 
 
 DEFAULT_LIMITS = ReadLimits()
-
-
-@dataclass(frozen=True)
-class CameraExif:
-    """What a picture's EXIF block says about its camera; None where it says nothing usable.
-
-    Attributes:
-        focal_mm: focal length in millimetres.
-        focal_35mm: focal length in millimetres of the 35 mm film camera with the same view.
-        plane_pixels_per_mm: (x, y) pixels per millimetre on the sensor, at `pixel_size`.
-        pixel_size: (width, height) the camera wrote, before `orientation` is applied.
-        swaps_axes: whether the orientation turns the picture by a quarter.
-    """
-
-    focal_mm: float | None = None
-    focal_35mm: float | None = None
-    plane_pixels_per_mm: tuple[float, float] | None = None
-    pixel_size: tuple[int, int] | None = None
-    swaps_axes: bool = False
 
 
 def read_image(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
@@ -219,7 +201,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
             raise InputError("image.format", file=path) from error
         except MemoryError as error:
             raise InputError("image.memory", file=path) from error
-        except _DECODING_ERRORS as error:
+        except DECODING_ERRORS as error:
             # A message may be empty, and it may quote bytes of the file: it stays one line.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError("image.damaged", file=path, reason=reason) from error
@@ -228,7 +210,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
 def turn_upright(image: Image.Image) -> None:
     """Apply a loaded picture's EXIF orientation in place."""
     # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
-    with contextlib.suppress(*_DECODING_ERRORS):
+    with contextlib.suppress(*DECODING_ERRORS):
         ImageOps.exif_transpose(image, in_place=True)
 
 
@@ -364,34 +346,6 @@ _silence_decoders()
 
 def _camera_exif(image: Image.Image) -> CameraExif:
     try:
-        exif = image.getexif()
-        tags = exif.get_ifd(ExifTags.IFD.Exif)
-        orientation = exif.get(ExifTags.Base.Orientation)
-    except _DECODING_ERRORS:
+        return camera_exif(image)
+    except DECODING_ERRORS:
         return CameraExif()
-    width = _positive(tags.get(ExifTags.Base.ExifImageWidth))
-    height = _positive(tags.get(ExifTags.Base.ExifImageHeight))
-    return CameraExif(
-        focal_mm=_positive(tags.get(ExifTags.Base.FocalLength)),
-        focal_35mm=_positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm)),
-        plane_pixels_per_mm=_plane_resolution(tags),
-        pixel_size=(round(width), round(height)) if width and height else None,
-        swaps_axes=orientation in (5, 6, 7, 8),
-    )
-
-
-def _plane_resolution(tags: dict[int, Any]) -> tuple[float, float] | None:
-    x = _positive(tags.get(ExifTags.Base.FocalPlaneXResolution))
-    y = _positive(tags.get(ExifTags.Base.FocalPlaneYResolution)) or x
-    # EXIF 2.3: 2 is inch (the default) and 3 centimetre; 4 and 5 are TIFF/EP's mm and micrometre.
-    millimetres = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
-    unit = millimetres.get(tags.get(ExifTags.Base.FocalPlaneResolutionUnit, 2))
-    return (x / unit, y / unit) if x and y and unit else None
-
-
-def _positive(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if np.isfinite(number) and number > 0 else None

@@ -18,7 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.exif_focal import MIN_FOCAL_RATIO, focal_from_exif
+from fitter.inputs.frame_names import entry_of
+from fitter.inputs.images import ImageEntry
 from fitter.inputs.json_files import load_json, some_entries
 from fitter.inputs.numbers import as_numbers, shortened
 from fitter.records import IntrinsicsSource
@@ -28,18 +31,6 @@ DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
 Main cameras of phones (24 to 28 mm equivalent on a 4:3 sensor) see 63 to 72 degrees, their
 stabilised video and webcams 55 to 70, a 50 mm lens 40, and whatever was cropped less than it had:
 60 degrees lies between."""
-
-FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-"""Diagonal of a 35 mm film frame. Equivalent focal lengths compare diagonals (CIPA DCG-001), which
-is what cameras with sensors that are not 3:2 write."""
-
-ASPECT_TOLERANCE = 0.01
-"""Relative difference between a picture's aspect and the one in its EXIF block above which the
-picture was cropped after it was taken, so that its EXIF block no longer describes it."""
-
-MIN_FOCAL_RATIO = 0.1
-"""Smallest believable focal length as a share of the longer side (a field of view of 157 degrees);
-less means a K in other units, such as shares of the width."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +122,11 @@ class Intrinsics:
 
     def part(self, start: int, names: Sequence[str]) -> Intrinsics:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
+        _, by_index = some_entries(None, self.by_index, start, names)
+        by_name = self.by_name
+        if by_name is not None:  # what is said of a video is said of its frames
+            own = {name: entry_of(by_name, name) for name in names}
+            by_name = {name: by_name[entry] for name, entry in own.items() if entry is not None}
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
@@ -216,7 +211,7 @@ def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[
     first = None
     for name in names:
         first = name if first is None else first
-        if name in given:
+        if entry_of(given, name) is not None:
             return
     if not given:
         raise InputError("list.no_names", file=origin, image=first)
@@ -264,38 +259,6 @@ def centred_intrinsics(focal: tuple[float, float], size: tuple[int, int]) -> np.
     """
     width, height = size
     return np.array([[focal[0], 0.0, width / 2], [0.0, focal[1], height / 2], [0.0, 0.0, 1.0]])
-
-
-def focal_from_exif(exif: CameraExif, size: tuple[int, int]) -> tuple[float, float] | None:
-    """Focal lengths from EXIF, in pixels of the upright picture as it is now.
-
-    The sensor's own resolution is preferred to the 35 mm equivalent, which cameras round to whole
-    millimetres. A picture resized after it was taken is recognised by `CameraExif.pixel_size`; one
-    that was cropped (another aspect) has no known focal length.
-
-    Args:
-        exif: what the picture says about its camera.
-        size: (width, height) of the upright picture.
-
-    Returns:
-        (fx, fy), or None when EXIF does not determine them.
-    """
-    upright = exif.pixel_size
-    if upright is not None and exif.swaps_axes:
-        upright = (upright[1], upright[0])
-    if upright is not None and (
-        abs(upright[0] * size[1] / (upright[1] * size[0]) - 1) > ASPECT_TOLERANCE
-    ):
-        return None
-    if exif.focal_mm is not None and exif.plane_pixels_per_mm is not None:
-        resize = size[0] / upright[0] if upright is not None else 1.0
-        x, y = (exif.focal_mm * density * resize for density in exif.plane_pixels_per_mm)
-        focal = (y, x) if exif.swaps_axes else (x, y)
-    elif exif.focal_35mm is not None:
-        focal = (exif.focal_35mm * math.hypot(*size) / FILM_DIAGONAL_MM,) * 2
-    else:
-        return None
-    return focal if min(focal) >= MIN_FOCAL_RATIO * max(size) else None
 
 
 def _four_numbers(text: str) -> tuple[float, ...] | None:

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import fnmatch
 import os
 import posixpath
 import stat
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,11 +33,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from fitter.errors import InputError
+from fitter.inputs.frame_names import VIDEO_SUFFIXES
 from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.names import sorted_unique
+from fitter.inputs.walking import walk
 
 if TYPE_CHECKING:
     from fitter.inputs.image_files import ImageFiles
+    from fitter.inputs.videos import VideoOptions
 
 LIST_SUFFIXES = (".txt", ".lst")
 """File name endings of text lists, compared in lower case."""
@@ -49,16 +51,11 @@ RENDERED = "synthetic.json"
 OTHER_ENDINGS = "other endings"
 """Key of `ImageSource.skipped` for the files whose endings were too many to be counted apart."""
 
-_OPEN_FOLDERS = 64
-"""Folders open at a time, one inside the other."""
-
 _COUNTED_ENDINGS = 100
 """Endings counted apart. Frames called video.000001 and so on each have their own."""
 
 _LONGEST_LINE = 1 << 15
 """Bytes of a line of a list; the longest paths have 4096. A file without line breaks is no list."""
-
-_ENDINGS = ", ".join(IMAGE_SUFFIXES)
 
 _consumed: TextIO | None = None
 """The standard input that was read: its lines are gone."""
@@ -81,7 +78,8 @@ class ImageSource:
             its first name. Beyond 100 endings, further ones count as `OTHER_ENDINGS`.
         is_folder: whether all pictures in a folder are meant, those too that come into it later.
         files: where the pictures are by their names, where they are no files below `root`.
-        broken: a sentence for each tar file that breaks off. Complete as `skipped` is.
+        broken: a sentence for each tar file or video that breaks off. Complete as `skipped` is.
+        endings: of what is taken.
     """
 
     root: Path
@@ -92,9 +90,12 @@ class ImageSource:
     is_folder: bool = False
     files: ImageFiles | None = None
     broken: list[str] = field(default_factory=list, compare=False)
+    endings: tuple[str, ...] = IMAGE_SUFFIXES
 
     @staticmethod
-    def of(arguments: Sequence[str], index: Path | None = None) -> ImageSource:
+    def of(
+        arguments: Sequence[str], index: Path | None = None, videos: VideoOptions | None = None
+    ) -> ImageSource:
         """What the user's arguments mean.
 
         Args:
@@ -103,6 +104,8 @@ class ImageSource:
                 expanded), which count as a list relative to the current folder. All of them may be
                 addresses, and tar files in place of pictures.
             index: folder in which to keep where the members of tar files are, or None.
+            videos: how the frames of videos and animated pictures are taken, each a picture of its
+                own; None where videos are no pictures. Only files of this machine are videos.
 
         Raises:
             InputError: there is nothing at a single argument, it is a file of another kind, the
@@ -111,30 +114,16 @@ class ImageSource:
         """
         from fitter.inputs.elsewhere import source_elsewhere  # it makes sources too
 
+        # An address of a file of this machine is its path.
+        arguments = [given.removeprefix("file://") for given in arguments]
         elsewhere = source_elsewhere(arguments, index)
         if elsewhere is not None:
             return elsewhere
-        if len(arguments) != 1:
-            return _of_several(arguments)
-        given, path = arguments[0], Path(arguments[0])
-        if given == "-":
-            return _of_list(Path(), "standard input", _standard_input)
-        mode = _mode(given)
-        if mode is None:
-            if has_wildcard(given):
-                return _of_pattern(given)
-            raise InputError("list.nothing_there", file=path)
-        if stat.S_ISDIR(mode):
-            if (path / RENDERED).is_file():
-                raise InputError("list.rendered", file=path, folder=path)
-            read = partial(pictures, path, ("**",))
-            return ImageSource(path, str(path), read, "list.empty_folder", is_folder=True)
-        if path.suffix.lower() in LIST_SUFFIXES:
-            return _of_list(path.parent, str(path), lambda: path.open("rb"))
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise InputError("list.ending", file=path, endings=_ENDINGS, found=path.suffix)
-        name = _in_utf8(path.name)
-        return ImageSource(path.parent, str(path), lambda skipped: iter([name]), "list.empty")
+        if videos is None:
+            return _of_files(arguments, IMAGE_SUFFIXES)
+        from fitter.inputs.videos import with_frames  # it makes sources too
+
+        return with_frames(_of_files(arguments, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)), videos)
 
     def names(self, scratch: Path | None = None) -> Iterator[str]:
         """The pictures' names, sorted by code point, each once.
@@ -160,15 +149,42 @@ class ImageSource:
             if first is None and self.skipped[".tar"]:
                 raise InputError("list.only_shards", file=self.title, folder=self.title)
             if first is None:
-                raise InputError(self.nothing, file=self.title, endings=_ENDINGS)
+                raise InputError(self.nothing, file=self.title, endings=", ".join(self.endings))
             yield first
             yield from ordered
 
 
-def _of_several(arguments: Sequence[str]) -> ImageSource:
+def _of_files(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSource:
+    """The source of arguments that are files and folders of this machine."""
+    if len(arguments) != 1:
+        return _of_several(arguments, endings)
+    given, path = arguments[0], Path(arguments[0])
+    if given == "-":
+        return _of_list(Path(), "standard input", _standard_input, endings)
+    mode = _mode(given)
+    if mode is None:
+        if has_wildcard(given):
+            return _of_pattern(given, endings)
+        raise InputError("list.nothing_there", file=path)
+    if stat.S_ISDIR(mode):
+        if (path / RENDERED).is_file():
+            raise InputError("list.rendered", file=path, folder=path)
+        read = partial(pictures, path, ("**",), endings=endings)
+        title = str(path)
+        return ImageSource(path, title, read, "list.empty_folder", is_folder=True, endings=endings)
+    if path.suffix.lower() in LIST_SUFFIXES:
+        return _of_list(path.parent, str(path), lambda: path.open("rb"), endings)
+    if path.suffix.lower() not in endings:
+        raise InputError("list.ending", file=path, endings=", ".join(endings), found=path.suffix)
+    name = _in_utf8(path.name)
+    one = lambda skipped: iter([name])  # noqa: E731
+    return ImageSource(path.parent, str(path), one, "list.empty", endings=endings)
+
+
+def _of_several(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSource:
     for given in arguments:
         mode = _mode(given)
-        ending = _ending(_normalised(given))
+        ending = ending_of(_normalised(given))
         found = None
         if given == "-":
             found = "standard input"
@@ -178,29 +194,35 @@ def _of_several(arguments: Sequence[str]) -> ImageSource:
             found = "a list"
         elif mode is None and has_wildcard(given):
             found = "a pattern"
-        elif ending not in IMAGE_SUFFIXES:
+        elif ending not in endings:
             found = f"a name that ends in {ending!r}"
         if found:
-            raise InputError("list.one_of_several", file=given, endings=_ENDINGS, found=found)
+            shown = ", ".join(endings)
+            raise InputError("list.one_of_several", file=given, endings=shown, found=found)
     names = tuple(_in_utf8(_normalised(given)) for given in arguments)
     title = f"{len(names)} arguments"
-    return ImageSource(Path(), title, lambda skipped: iter(names), "list.no_arguments")
+    read = lambda skipped: iter(names)  # noqa: E731
+    return ImageSource(Path(), title, read, "list.no_arguments", endings=endings)
 
 
-def _of_pattern(pattern: str) -> ImageSource:
+def _of_pattern(pattern: str, endings: tuple[str, ...]) -> ImageSource:
     parts = Path(pattern).parts
     literal = next(i for i, part in enumerate(parts) if has_wildcard(part))
     root = Path(*parts[:literal])
     if not root.is_dir():
         raise InputError("list.no_folder", file=pattern, folder=str(root))
-    read = partial(pictures, root, parts[literal:])
-    return ImageSource(root, pattern, read, "list.no_match")
+    read = partial(pictures, root, parts[literal:], endings=endings)
+    return ImageSource(root, pattern, read, "list.no_match", endings=endings)
 
 
 def _of_list(
-    root: Path, title: str, opened: Callable[[], AbstractContextManager[BinaryIO]]
+    root: Path,
+    title: str,
+    opened: Callable[[], AbstractContextManager[BinaryIO]],
+    endings: tuple[str, ...],
 ) -> ImageSource:
-    return ImageSource(root, title, partial(_listed, opened, title), "list.empty")
+    read = partial(_listed, opened, title, endings=endings)
+    return ImageSource(root, title, read, "list.empty", endings=endings)
 
 
 def _mode(given: str) -> int | None:
@@ -221,7 +243,7 @@ def has_wildcard(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-def _ending(name: str) -> str:
+def ending_of(name: str) -> str:
     """What `Path.suffix` says in lower case, many times faster; `name` may have folders before."""
     stem, _, ending = name[name.rfind("/") + 1 :].rpartition(".")
     return f".{ending.lower()}" if stem and ending else ""
@@ -251,7 +273,10 @@ def _standard_input() -> Iterator[BinaryIO]:
 
 
 def _listed(
-    opened: Callable[[], AbstractContextManager[BinaryIO]], title: str, skipped: Counter[str]
+    opened: Callable[[], AbstractContextManager[BinaryIO]],
+    title: str,
+    skipped: Counter[str],
+    endings: tuple[str, ...],
 ) -> Iterator[str]:
     """Names in a text list; `skipped` stays as it is, since other endings are refused here."""
     try:
@@ -259,14 +284,14 @@ def _listed(
             lines = iter(partial(file.readline, _LONGEST_LINE), b"")
             for number, line in enumerate(lines, start=1):
                 content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                name = name_in_line(content, f"{title}, line {number}")
+                name = name_in_line(content, f"{title}, line {number}", endings)
                 if name is not None:
                     yield name
     except OSError as error:
         raise InputError("list.unreadable", file=title, reason=error.strerror) from error
 
 
-def name_in_line(line: bytes, where: str) -> str | None:
+def name_in_line(line: bytes, where: str, endings: tuple[str, ...] = IMAGE_SUFFIXES) -> str | None:
     """The name that a line of a list holds, None for a line without one."""
     if len(line) >= _LONGEST_LINE:
         raise InputError("list.long_line", file=where, length=_LONGEST_LINE)
@@ -278,112 +303,40 @@ def name_in_line(line: bytes, where: str) -> str | None:
         return None
     last = text.replace(os.sep, "/").rpartition("/")[2]
     if last in ("", ".", ".."):
-        raise InputError("list.line_is_folder", file=where, endings=_ENDINGS, found=text)
-    if _ending(last) not in IMAGE_SUFFIXES or "\0" in text:
-        raise InputError("list.line_is_no_image", file=where, endings=_ENDINGS, found=text)
+        raise InputError("list.line_is_folder", file=where, endings=", ".join(endings), found=text)
+    if ending_of(last) not in endings or "\0" in text:
+        shown = ", ".join(endings)
+        raise InputError("list.line_is_no_image", file=where, endings=shown, found=text)
     return _normalised(text)
 
 
-def pictures(root: Path, parts: Sequence[str], skipped: Counter[str]) -> Iterator[str]:
+def pictures(
+    root: Path,
+    parts: Sequence[str],
+    skipped: Counter[str],
+    endings: tuple[str, ...] = IMAGE_SUFFIXES,
+) -> Iterator[str]:
     """Names of the pictures below a folder that the components of a pattern match.
 
     Args:
         root: the folder.
         parts: components of the pattern, see `walk`.
         skipped: gets a count of the other files that match, by ending.
+        endings: of what is taken.
 
     Raises:
         InputError: a folder cannot be listed, or a name is not valid UTF-8.
     """
     for name in walk(root, parts):
-        ending = _ending(name)
-        if ending in IMAGE_SUFFIXES:
+        ending = ending_of(name)
+        if ending in endings:
             yield _in_utf8(name)
         else:
-            kind = ending or "no ending"
-            full = len(skipped) >= _COUNTED_ENDINGS and kind not in skipped
-            skipped[OTHER_ENDINGS if full else kind] += 1
+            count_skipped(skipped, ending)
 
 
-def walk(root: Path, parts: Sequence[str]) -> Iterator[str]:
-    """Names of the files below `root` that the components of a pattern match, in any order.
-
-    A folder stays open while those in it are walked, so that neither files nor folders pile up;
-    folders below `_OPEN_FOLDERS` open ones have to wait.
-    """
-    waiting = [("", _with_skips({0}, parts))]
-    # Of each open folder: what stands before its names, the components its names may match, and
-    # what was not looked at yet.
-    stack: list[tuple[str, set[int], Generator[os.DirEntry[str], None, None]]] = []
-    try:
-        while waiting or stack:
-            if not stack:
-                prefix, open_parts = waiting.pop()
-                stack.append((prefix, open_parts, _entries(root, prefix)))
-            prefix, open_parts, entries = stack[-1]
-            entry = next(entries, None)
-            if entry is None:
-                stack.pop()
-                continue
-            matching = [i for i in open_parts if _matches(parts[i], entry.name)]
-            if not matching:
-                continue
-            if not _is_folder(entry):
-                if len(parts) - 1 in matching:
-                    yield prefix + entry.name
-            elif inside := _parts_inside(entry, matching, parts):
-                below = f"{prefix}{entry.name}/"
-                if len(stack) < _OPEN_FOLDERS:
-                    stack.append((below, inside, _entries(root, below)))
-                else:
-                    waiting.append((below, inside))
-    finally:
-        for *_, entries in stack:
-            entries.close()
-
-
-def _entries(root: Path, prefix: str) -> Generator[os.DirEntry[str], None, None]:
-    folder = Path(root, prefix)
-    try:
-        with os.scandir(folder) as listing:
-            yield from listing
-    except OSError as error:
-        raise InputError("list.unlistable", file=folder, reason=error.strerror) from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False  # a link that leads nowhere, which reading it will say
-
-
-def _matches(part: str, name: str) -> bool:
-    if name.startswith(".") and not part.startswith("."):
-        return False
-    return part == "**" or fnmatch.fnmatch(name, part)
-
-
-def _parts_inside(
-    entry: os.DirEntry[str], matching: Iterable[int], parts: Sequence[str]
-) -> set[int]:
-    """Which components the names in a folder may match, when its own name matches `matching`."""
-    inside = set()
-    for i in matching:
-        if parts[i] != "**":
-            inside.add(i + 1)
-        elif not entry.is_symlink():
-            inside.add(i)
-    return _with_skips(inside, parts)
-
-
-def _with_skips(indices: set[int], parts: Sequence[str]) -> set[int]:
-    """`indices` of components, and those behind a ``**``, which may stand for no folder at all."""
-    reached = set()
-    for i in indices:
-        while i < len(parts):
-            reached.add(i)
-            if parts[i] != "**":
-                break
-            i += 1
-    return reached
+def count_skipped(skipped: Counter[str], ending: str) -> None:
+    """Count a file that is left out by its ending, which may be empty."""
+    kind = ending or "no ending"
+    full = len(skipped) >= _COUNTED_ENDINGS and kind not in skipped
+    skipped[OTHER_ENDINGS if full else kind] += 1

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.image_files import ImageFile
-from fitter.inputs.images import CameraExif
 from fitter.records import Side
 
 

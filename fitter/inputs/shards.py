@@ -26,9 +26,10 @@ from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
 from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone, MissingFile
 from fitter.inputs.images import IMAGE_SUFFIXES
-from fitter.inputs.listing import has_wildcard, walk
+from fitter.inputs.listing import has_wildcard
 from fitter.inputs.sidecars import SIDECAR_SUFFIXES, Sidecar
 from fitter.inputs.tar_index import Member, TarIndex, tar_index
+from fitter.inputs.walking import walk
 
 SHARD_SUFFIX = ".tar"
 """Ending of a shard, compared in lower case."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.images import read_image
+from fitter.inputs.videos import VideoFrame
 from fitter.system.file_names import is_below
 
 
@@ -17,8 +19,8 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     A store may be somebody else's: its names choose nothing outside the folder that was given.
 
     Args:
-        folder: of the images.
-        name: of an image, relative to it, with forward slashes.
+        folder: of the images, or of the videos whose frames they are.
+        name: of an image or frame, relative to it, with forward slashes.
 
     Returns:
         (H, W, 3) uint8 RGB, upright.
@@ -28,4 +30,7 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     """
     if not is_below(name):
         raise InputError("image.outside", file=folder / name, folder=folder)
+    frame = video_of(name)
+    if frame is not None:
+        return VideoFrame(folder / frame[0], frame[1]).read()[0]
     return read_image(folder / name)

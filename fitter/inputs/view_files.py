@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.digests import file_digest
 from fitter.inputs.image_files import ImageFile
-from fitter.inputs.images import CameraExif, ImageEntry
+from fitter.inputs.images import ImageEntry
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.undistortion import Undistortion, undistorted_points

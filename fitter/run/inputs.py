@@ -26,6 +26,7 @@ from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import People
 from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
+from fitter.inputs.videos import LocalFiles, VideoOptions
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
@@ -157,7 +158,10 @@ def _source(request: RunRequest) -> ImageSource:
     """Where the images are."""
     require_shared(request.images)
     if request.dataset is None:
-        return ImageSource.of(request.images, request.out.with_name(f"{request.out.name}.shards"))
+        videos = VideoOptions(_beside_store(request, "videos"), request.frames)
+        return ImageSource.of(request.images, _beside_store(request, "shards"), videos)
+    if request.frames.as_json:
+        raise InputError("video.none_chosen", file="--dataset")
     if len(request.images) != 1:
         raise InputError("usage.dataset_folder", file="--dataset", found=len(request.images))
     from fitter.inputs.annotated import DatasetFiles, DatasetHandle
@@ -173,6 +177,11 @@ def _source(request: RunRequest) -> ImageSource:
         files=files,
         broken=list(images.broken),
     )
+
+
+def _beside_store(request: RunRequest, ending: str) -> Path:
+    """A folder beside the store that all shares of it have in common."""
+    return request.out.with_name(f"{request.out.name}.{ending}")
 
 
 def _check_results(request: RunRequest) -> bool:
@@ -240,7 +249,7 @@ def _check_overlays(folder: Path, out: Path, source: ImageSource | FrameSource) 
         raise InputError("output.is_file", file=option)
     if folder.resolve().is_relative_to(out.resolve()):
         raise InputError("overlay.inside_results", file=option, out=out)
-    if source.files is not None:
+    if source.files is not None and not isinstance(source.files, LocalFiles):
         _check_beside_dataset(folder, source.files.dataset_place.get("folder"))
         return
     if source.is_folder and folder.resolve().is_relative_to(root.resolve()):

@@ -9,6 +9,7 @@ from pathlib import Path
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, was_address
 from fitter.inputs.dataset_request import DatasetRequest
+from fitter.inputs.frame_choice import FrameChoice
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.rendering.overlay_style import OverlayStyle
 from fitter.system.lock import WHOLE
@@ -35,6 +36,7 @@ class RunRequest:
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
         views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`;
             `images` is then the folder of the images of all of them. None for single images.
+        frames: which frames of videos are taken.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
         resume: continue the store.
@@ -57,6 +59,7 @@ class RunRequest:
     same_hand: bool = False
     people: Path | None = None
     views: Path | None = None
+    frames: FrameChoice = field(default_factory=FrameChoice)
     dataset: DatasetRequest | None = None
     resume: bool = False
     overwrite: bool = False

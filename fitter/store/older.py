@@ -21,10 +21,10 @@ RENAMED_OPTIONS = {
 }
 """Options of a configuration, name until 0.1 -> name since."""
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Of the stores that are made, and can be continued."""
 
-READ_VERSIONS = (2, 3, 4)
+READ_VERSIONS = (2, 3, 4, 5)
 """Of the stores that can be read."""
 
 ADDED_VARIABLES = frozenset(
@@ -39,6 +39,7 @@ ADDED_VARIABLES = frozenset(
         "relative_place",
         "relative_place_std",
         "texture",
+        "time",
         "touch_group",
     }
 )

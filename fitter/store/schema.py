@@ -292,6 +292,11 @@ class ImageRow:
         dtype="float64",
         units="s",
     )
+    time: float | None = stored(
+        "when the frame is shown, since the first frame of its video; NaN of what is no video",
+        dtype="float64",
+        units="s",
+    )
     hands_beyond: int | None = stored(
         "hands found or given beyond the slots of the image, which are not stored",
         dtype="int32",

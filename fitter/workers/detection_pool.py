@@ -150,6 +150,7 @@ class DetectionPool:
             log.warning("%s %s while it was detected again", task.name, lost)
             return replace(
                 DetectedImage.of_error(InputError("worker.undetectable", how=str(lost))),
+                time=task.file.time,
                 **vars(task.stamps()),
             )
 

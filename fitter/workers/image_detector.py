@@ -100,7 +100,7 @@ def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> 
         log.exception("unexpected error in %s", task.file.label)
         unexpected = InputError(UNEXPECTED, kind=type(error).__name__, reason=str(error))
         found = DetectedImage.of_error(unexpected)
-    return replace(found, **vars(stamps))
+    return replace(found, time=task.file.time, **vars(stamps))
 
 
 def _detect(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:

@@ -88,6 +88,7 @@ def fake_row(i: int) -> ImageRow:
         intrinsics_source="exif",
         hands=hands,
         hands_beyond=i,
+        time=i / 30,
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from datasets.annotations import AnnotatedHand, AnnotatedImages, Annotation
 from fitter.errors import InputError
 from fitter.inputs import datasets
-from fitter.inputs.images import CameraExif, read_image_and_exif
+from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.images import read_image_and_exif
 from tests.support import bad_files
 from tests.support.shard_files import K
 

@@ -24,6 +24,7 @@ from fitter.errors.sentences import (
     store,
     training,
     viewer,
+    videos,
     views,
 )
 
@@ -41,6 +42,7 @@ SENTENCES: dict[str, str] = {
     **store.SENTENCES,
     **training.SENTENCES,
     **viewer.SENTENCES,
+    **videos.SENTENCES,
     **views.SENTENCES,
 }
 

@@ -13,7 +13,7 @@ from datasets.readers import GuardedSamples, usable, usable_of
 from datasets.readers.iteration import DamagedSample, annotation_alone, as_is
 from datasets.readers.names import NumberedNames
 from fitter.errors import InputError
-from fitter.inputs.images import CameraExif
+from fitter.inputs.camera_exif import CameraExif
 
 COUNT = 10
 DAMAGED = (0, 3, 9)

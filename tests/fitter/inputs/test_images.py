@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.images import (
     BACKGROUND,
     DEFAULT_LIMITS,
-    CameraExif,
     ReadLimits,
     read_image,
     read_image_and_exif,

@@ -9,8 +9,10 @@ import pytest
 from PIL import ExifTags, Image
 
 from fitter.config.options import Config
-from fitter.inputs.images import CameraExif, ImageEntry
-from fitter.inputs.intrinsics import Intrinsics, focal_from_exif
+from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.exif_focal import focal_from_exif
+from fitter.inputs.images import ImageEntry
+from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.sources import Sources
 from fitter.workers.image_detector import detect_image

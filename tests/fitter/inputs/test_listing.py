@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitter.inputs import listing
+from fitter.inputs import listing, walking
 from fitter.inputs import names as name_sort
 from fitter.inputs.listing import OTHER_ENDINGS, ImageSource
 from fitter.inputs.names import new_names, sorted_unique
@@ -167,21 +167,21 @@ class TestFolder:
         assert names(tmp_path) == ["a/b.jpg", "broken.jpg", "c.jpg", "file.jpg"]
 
     def test_deep_and_wide_trees(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(listing, "_OPEN_FOLDERS", 2)
+        monkeypatch.setattr(walking, "_OPEN_FOLDERS", 2)
         pictures = ["/".join(f"{i}x" * depth) + ".jpg" for i in range(4) for depth in range(1, 6)]
         touch(tmp_path, *pictures)
         assert names(tmp_path) == sorted(pictures)
 
     def test_a_flat_folder_is_read_bit_by_bit(self, tmp_path, monkeypatch):
         touch(tmp_path, *(f"{i}.jpg" for i in range(20)))
-        entries, taken = listing._entries, []
+        entries, taken = walking._entries, []
 
         def counted(*where):
             for entry in entries(*where):
                 taken.append(entry)
                 yield entry
 
-        monkeypatch.setattr(listing, "_entries", counted)
+        monkeypatch.setattr(walking, "_entries", counted)
         found = ImageSource.of([str(tmp_path)]).unsorted({})
         for expected in range(1, 21):
             next(found)
@@ -220,7 +220,7 @@ class TestFolder:
         def forbidden(folder):
             raise PermissionError(13, "Permission denied", str(folder))
 
-        monkeypatch.setattr(listing.os, "scandir", forbidden)
+        monkeypatch.setattr(walking.os, "scandir", forbidden)
         refuses("unlistable", tmp_path, file=tmp_path, reason="Permission denied")
 
 

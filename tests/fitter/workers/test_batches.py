@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fitter.cluster.job import Feeder
+from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.image_files import LocalFile
 from fitter.inputs.image_task import ImageTask
-from fitter.inputs.images import CameraExif
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.sources import Sources
 from fitter.run.progress import RunLog

@@ -1,0 +1,20 @@
+"""Sentences about videos and their frames."""
+
+SENTENCES = {
+    "video.breaks_off": "expected {expected}, found {found} frames before it breaks off",
+    "video.codec": "expected a video whose coding is known, found another",
+    "video.damaged_frame": "expected a frame that decodes, found a damaged one",
+    "video.end_before_start": "expected seconds after --start, found {found:g}",
+    "video.every": "expected a whole number of frames from 1 on, found {found!r}",
+    "video.every_and_fps": "expected one of them, because both say which frames are left out",
+    "video.fps": "expected a number of frames a second above 0, found {found!r}",
+    "video.missing": "expected a video, found no such file",
+    "video.no_frames": "expected a video with frames, found none",
+    "video.no_pictures": "expected a video with pictures, found {found} alone",
+    "video.none_chosen": "expected videos with such frames, found none",
+    "video.none_whole": "{reason}",
+    "video.no_such_frame": "expected a frame of {count}, found a later number",
+    "video.seconds": "expected seconds from 0 on, found {found!r}",
+    "video.too_many_frames": "expected at most {most:,} frames, found {found:,}",
+    "video.unreadable": "expected a video that can be read, found: {reason}",
+}

@@ -1,0 +1,61 @@
+"""What a picture's EXIF block says about its camera, read and not yet judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+
+@dataclass(frozen=True)
+class CameraExif:
+    """What a picture's EXIF block says about its camera; None where it says nothing usable.
+
+    Attributes:
+        focal_mm: focal length in millimetres.
+        focal_35mm: focal length in millimetres of the 35 mm film camera with the same view.
+        plane_pixels_per_mm: (x, y) pixels per millimetre on the sensor, at `pixel_size`.
+        pixel_size: (width, height) the camera wrote, before `orientation` is applied.
+        swaps_axes: whether the orientation turns the picture by a quarter.
+    """
+
+    focal_mm: float | None = None
+    focal_35mm: float | None = None
+    plane_pixels_per_mm: tuple[float, float] | None = None
+    pixel_size: tuple[int, int] | None = None
+    swaps_axes: bool = False
+
+
+def camera_exif(image: Image.Image) -> CameraExif:
+    """What an opened picture says about its camera; a damaged block raises what Pillow raises."""
+    exif = image.getexif()
+    tags = exif.get_ifd(ExifTags.IFD.Exif)
+    orientation = exif.get(ExifTags.Base.Orientation)
+    width = _positive(tags.get(ExifTags.Base.ExifImageWidth))
+    height = _positive(tags.get(ExifTags.Base.ExifImageHeight))
+    return CameraExif(
+        focal_mm=_positive(tags.get(ExifTags.Base.FocalLength)),
+        focal_35mm=_positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm)),
+        plane_pixels_per_mm=_plane_resolution(tags),
+        pixel_size=(round(width), round(height)) if width and height else None,
+        swaps_axes=orientation in (5, 6, 7, 8),
+    )
+
+
+def _plane_resolution(tags: dict[int, Any]) -> tuple[float, float] | None:
+    x = _positive(tags.get(ExifTags.Base.FocalPlaneXResolution))
+    y = _positive(tags.get(ExifTags.Base.FocalPlaneYResolution)) or x
+    # EXIF 2.3: 2 is inch (the default) and 3 centimetre; 4 and 5 are TIFF/EP's mm and micrometre.
+    millimetres = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+    unit = millimetres.get(tags.get(ExifTags.Base.FocalPlaneResolutionUnit, 2))
+    return (x / unit, y / unit) if x and y and unit else None
+
+
+def _positive(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if np.isfinite(number) and number > 0 else None

@@ -1,0 +1,129 @@
+"""A video's first stream of pictures as PyAV opens it, and what is said when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import av.logging
+import numpy as np
+from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from fitter.errors import InputError
+
+# FFmpeg prints about every oddity of a damaged file beside the error that reports it.
+av.logging.set_level(av.logging.PANIC)
+
+
+@dataclass(frozen=True)
+class OpenedVideo:
+    """A video that is open; see `opened_video`.
+
+    Attributes:
+        container: the file.
+        stream: of pictures.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+
+    @property
+    def context(self) -> VideoCodecContext:
+        """Of the decoder."""
+        return self.stream.codec_context
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds of the unit of time stamps."""
+        return Fraction(self.stream.time_base or Fraction(1, 1000))
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """What can be decoded from where the file stands on, in the order in which it is shown."""
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.error.FFmpegError, OSError):
+                break  # the file breaks off
+            with contextlib.suppress(av.error.FFmpegError):
+                yield from packet.decode()
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from self.stream.decode(None)
+
+
+@contextlib.contextmanager
+def opened_video(path: Path) -> Iterator[OpenedVideo]:
+    """Open a video.
+
+    Raises:
+        InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
+            they are coded.
+    """
+    with said_of_video(path):
+        container = av.open(str(path), metadata_errors="ignore")
+    with container:
+        yield OpenedVideo(container, _stream(path, container))
+
+
+def _stream(path: Path, container: InputContainer) -> VideoStream:
+    # Covers of music are streams of one picture.
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise InputError("video.no_pictures", file=path, found=", ".join(kinds) or "nothing")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise InputError("video.codec", file=path)
+    # Frames decoded by several threads are as many more in memory; hands are found by several
+    # processes, each with a thread of its own.
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+@contextlib.contextmanager
+def said_of_video(path: Path) -> Iterator[None]:
+    """Turn what PyAV raises into one sentence about a video."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = " ".join(str(error.strerror or error).split())
+        raise InputError("video.unreadable", file=path, reason=reason) from error
+    except MemoryError as error:
+        raise InputError("image.memory", file=path) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError("video.unreadable", file=path, reason=reason) from error
+
+
+def upright(frame: VideoFrame) -> np.ndarray:
+    """A frame as it is shown: with square pixels, turned and mirrored as the video says.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous and writable.
+    """
+    pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(_turned(pixels, frame))
+
+
+def _turned(pixels: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """Pixels after the display matrix, whose upper left part says to which side x and y go."""
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return pixels
+    (x_to_x, x_to_y, _), (y_to_x, y_to_y, _) = np.frombuffer(found, np.int32).reshape(3, 3)[:2]
+    if abs(int(x_to_y)) + abs(int(y_to_x)) > abs(int(x_to_x)) + abs(int(y_to_y)):
+        pixels, x_to_x, y_to_y = pixels.transpose(1, 0, 2), y_to_x, x_to_y
+    if x_to_x < 0:
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if y_to_y < 0 else pixels

@@ -1,0 +1,277 @@
+"""Frames of videos as images of a run, and files of this machine that mix videos and pictures.
+
+A video is listed as its frames (`fitter.inputs.frame_names`). Each process that reads frames keeps
+the video open that it read last, so that frames in order cost one decoding each.
+
+What decodes is imported when the first video is: most runs have none.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.exif_focal import CameraExif
+from fitter.inputs.frame_choice import FrameChoice
+from fitter.inputs.frame_names import VIDEO_SUFFIXES, frame_name, video_of
+from fitter.inputs.image_files import ImageFile, ImagesAlone, LocalFile
+from fitter.inputs.listing import ImageSource, count_skipped, ending_of
+
+_ANIMATED = (".apng", ".gif", ".png", ".webp")
+"""Endings of pictures that may be animated."""
+
+_SYNC = 0x47
+"""First byte of each packet of an MPEG transport stream; other files end in .ts, too."""
+
+
+class FrameIndex(Protocol):
+    """What a listing needs of a video; see `fitter.inputs.video_index.VideoIndex`."""
+
+    @property
+    def broken(self) -> str:
+        """Why not all of the video is there, or an empty text."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) float64 seconds since the first frame."""
+
+    def __len__(self) -> int: ...
+
+
+class FrameReader(Protocol):
+    """Reads frames; see `fitter.inputs.video_reader.VideoReader`."""
+
+    @property
+    def index(self) -> FrameIndex:
+        """Of the video."""
+
+    def frame(self, number: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a run takes videos.
+
+    Attributes:
+        index: folder in which to keep where the frames of videos are, or None.
+        choice: which frames are taken.
+    """
+
+    index: Path | None = None
+    choice: FrameChoice = field(default_factory=FrameChoice)
+
+
+@dataclass(frozen=True)
+class VideoFrame(ImageFile):
+    """A frame of a video of this machine.
+
+    Attributes:
+        path: of the video.
+        number: of the frame in the order in which they are shown.
+        index: see `VideoOptions`.
+    """
+
+    path: Path
+    number: int
+    index: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """The video's path, with the frame's number as in its name."""
+        return frame_name(str(self.path), self.number)
+
+    @property
+    def time(self) -> float | None:
+        """See `ImageFile`; None where the video has no such frame any more."""
+        try:
+            times = frame_reader(self.path, self.index).index.times
+        except InputError:
+            return None
+        return float(times[self.number]) if self.number < len(times) else None
+
+    def read(self) -> tuple[np.ndarray, CameraExif]:
+        """See `ImageFile`.
+
+        Raises:
+            InputError: see `fitter.inputs.video_reader.VideoReader.frame`.
+        """
+        try:
+            return frame_reader(self.path, self.index).frame(self.number), CameraExif()
+        except InputError as error:
+            raise error.about(file=self.label) from error
+
+    def stamp(self) -> tuple[int, float] | None:
+        """See `ImageFile`: those of the video."""
+        return LocalFile(self.path).stamp()
+
+    def absolute(self) -> VideoFrame:
+        """See `ImageFile`."""
+        index = None if self.index is None else self.index.absolute()
+        return replace(self, path=self.path.absolute(), index=index)
+
+
+_held: dict[Path, tuple[tuple[int, float], FrameReader]] = {}
+"""The video that this process read last: what told it from others, and its reader."""
+
+
+def frame_reader(path: Path, index: Path | None = None) -> FrameReader:
+    """The reader of a video, which stays open until another video is read.
+
+    Args:
+        path: of the video.
+        index: see `VideoOptions`.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    stamp = LocalFile(path).stamp()
+    if stamp is None:
+        raise InputError("video.missing", file=path)
+    found = _held.get(path)
+    if found is not None and found[0] == stamp:
+        return found[1]
+    close_readers()
+    reader = _opened(path, index)
+    _held[path] = (stamp, reader)
+    return reader
+
+
+@atexit.register
+def close_readers() -> None:
+    """Close the video that is open."""
+    for _, reader in _held.values():
+        reader.close()
+    _held.clear()
+
+
+def _opened(path: Path, folder: Path | None) -> FrameReader:
+    from fitter.inputs.video_index import video_index
+    from fitter.inputs.video_reader import VideoReader
+
+    if _is_animated(path):
+        from fitter.inputs.animations import AnimationReader, animation_index
+
+        return AnimationReader(path, video_index(path, folder, animation_index))
+    return VideoReader(path, video_index(path, folder))
+
+
+def _is_animated(path: Path) -> bool:
+    """Whether a file is an animated picture."""
+    if path.suffix.lower() not in _ANIMATED:
+        return False
+    from fitter.inputs.animations import is_animation
+
+    return is_animation(path)
+
+
+def is_video(path: Path) -> bool:
+    """Whether the frames of a file are taken one by one: a video, or an animated picture. What is
+    no video but ends as one is told when it is opened."""
+    ending = path.suffix.lower()
+    return _is_animated(path) if ending in _ANIMATED else ending in VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class LocalFiles(ImagesAlone):
+    """Pictures and frames of videos below a folder of this machine.
+
+    Attributes:
+        root: the folder.
+        videos: how videos are taken.
+    """
+
+    root: Path
+    videos: VideoOptions
+
+    def file_of(self, name: str) -> ImageFile:
+        """The picture or frame of this name."""
+        found = video_of(name)
+        if found is None:
+            return LocalFile(self.root / name)
+        return VideoFrame(self.root / found[0], found[1], self.videos.index)
+
+    def absolute(self) -> LocalFiles:
+        """See `ImageFiles`."""
+        index = None if self.videos.index is None else self.videos.index.absolute()
+        return LocalFiles(self.root.absolute(), replace(self.videos, index=index))
+
+    @property
+    def kinds(self) -> dict[str, object]:
+        """Which frames are taken, where not all are."""
+        chosen = self.videos.choice.as_json
+        return {"frames": chosen} if chosen else {}
+
+
+def with_frames(source: ImageSource, videos: VideoOptions) -> ImageSource:
+    """A source whose videos are listed as their frames.
+
+    Args:
+        source: of files of this machine, videos among them by their own names.
+        videos: how they are taken.
+    """
+    broken: list[str] = []
+    listed = _Listed(source.root, source.unsorted, videos, broken)
+    files = LocalFiles(source.root, videos)
+    return replace(source, unsorted=listed, files=files, broken=broken)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """Lists names as `unsorted` does, with those of the frames in place of each video's."""
+
+    root: Path
+    unsorted: Callable[[Counter[str]], Iterator[str]]
+    videos: VideoOptions
+    broken: list[str]
+
+    def __call__(self, skipped: Counter[str]) -> Iterator[str]:
+        self.broken.clear()
+        names = frames = 0
+        for name in self.unsorted(skipped):
+            path = self.root / name
+            if ending_of(name) == ".ts" and not _is_transport_stream(path):
+                count_skipped(skipped, ".ts")
+            elif is_video(path):
+                for frame in self._frames(name, path):
+                    frames += 1
+                    yield frame
+            else:
+                names += 1
+                yield name
+        if self.broken and not names + frames:
+            raise InputError("video.none_whole", reason=self.broken[0])
+        if self.videos.choice.as_json and not frames:
+            given = ", ".join(f"--{option}" for option in self.videos.choice.as_json)
+            raise InputError("video.none_chosen", file=given)
+
+    def _frames(self, name: str, path: Path) -> Iterator[str]:
+        """Names of the frames that are taken of a video."""
+        try:
+            index = frame_reader(path, self.videos.index).index
+        except InputError as error:
+            self.broken.append(str(error))
+            return
+        if index.broken:
+            self.broken.append(index.broken)
+        for number in self.videos.choice.of(index.times).tolist():
+            yield frame_name(name, number)
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Whether a file that ends in .ts may be a video; one that cannot be read is told later."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == bytes([_SYNC])
+    except OSError:
+        return True

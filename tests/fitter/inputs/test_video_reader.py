@@ -1,0 +1,141 @@
+"""Frames of videos: the same bits in any order, true times, turned as shown."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from fitter.inputs.video_index import VideoIndex, video_index
+from fitter.inputs.video_reader import VideoReader
+from fitter.inputs.video_streams import OpenedVideo
+from tests.support.errors import raises
+from tests.support.video_files import H264, SIZE, Coding, shown, write_video
+
+_X264 = {"x264-params": "open-gop=1:keyint=8:min-keyint=8:scenecut=0"}
+_REFRESHED = {"x264-params": "intra-refresh=1:keyint=8"}
+_X265 = {"x265-params": "open-gop=1:keyint=8:min-keyint=8:log-level=none"}
+
+CODINGS = {
+    "closed.mp4": H264,
+    "open.mp4": Coding(options=_X264, reordered=3),
+    "open.ts": Coding(options=_X264, reordered=3),
+    "open.mkv": Coding(options=_X264, reordered=3),
+    "refreshed.mkv": Coding(options=_REFRESHED),
+    "refreshed.ts": Coding(options=_REFRESHED),
+    "hevc.mp4": Coding("libx265", options=_X265, reordered=3),
+    "mpeg4.avi": Coding("mpeg4", reordered=2),
+    "reordered.avi": H264,
+    "mpeg2.mpg": Coding("mpeg2video", reordered=2),
+    "alone.h264": Coding(reordered=2, container="h264"),
+    "vp9.webm": Coding("libvpx-vp9"),
+    "intra.mov": Coding("mjpeg", "yuvj420p"),
+    "phone.3gp": Coding("mpeg4"),
+}
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    """All frames, as PyAV gives them one after the other."""
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+
+
+@pytest.fixture(params=CODINGS, scope="module")
+def coded(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    return write_video(folder / request.param, 30, CODINGS[request.param])
+
+
+def test_any_order_gives_the_bits_of_reading_in_order(coded):
+    index, whole = video_index(coded), decoded(coded)
+    assert len(index) == len(whole) == 30
+    assert not index.broken
+    in_order, anyhow = VideoReader(coded, index), VideoReader(coded, index)
+    for number, expected in enumerate(whole):
+        np.testing.assert_array_equal(in_order.frame(number), expected)
+    for number in [17, 17, 29, 0, *random.Random(0).sample(range(30), 30)]:
+        np.testing.assert_array_equal(anyhow.frame(number), whole[number])
+    for number in (29, 13, 8, 7):  # each as a process that was just started reads it
+        np.testing.assert_array_equal(VideoReader(coded, index).frame(number), whole[number])
+
+
+def test_times_are_those_of_the_frames(coded):
+    np.testing.assert_allclose(video_index(coded).times, np.arange(30) / 25, atol=2e-3)
+
+
+def test_frames_in_order_are_decoded_once(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.mp4", 30)
+    count, frames = [0], OpenedVideo.frames
+
+    def counted(video):
+        for frame in frames(video):
+            count[0] += 1
+            yield frame
+
+    monkeypatch.setattr(OpenedVideo, "frames", counted)
+    index = video_index(path)
+    count[0] = 0
+    reader = VideoReader(path, index)
+    for number in range(30):
+        reader.frame(number)
+    assert count[0] == 30
+    count[0] = 0
+    VideoReader(path, index).frame(29)  # the last key frame is at 24
+    assert count[0] <= 6 + H264.reordered
+
+
+def test_uneven_times_are_true(tmp_path):
+    times = [0, 33, 70, 71, 300, 1000, 1033]
+    path = write_video(tmp_path / "uneven.mkv", len(times), times=times)
+    np.testing.assert_allclose(video_index(path).times, np.array(times) / 1000, atol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [90, 180, -90])
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_frames_are_turned_as_they_are_shown(tmp_path, turn, ending):
+    plain = write_video(tmp_path / f"plain{ending}", 3)
+    path = write_video(tmp_path / f"turned{ending}", 3, turn=turn)
+    found = VideoReader(path, video_index(path)).frame(1)
+    expected = VideoReader(plain, video_index(plain)).frame(1)
+    np.testing.assert_array_equal(found, np.rot90(expected, turn // 90))
+
+
+def test_the_index_is_kept_until_the_video_changes(tmp_path, monkeypatch):
+    path, folder = write_video(tmp_path / "clip.mp4", 9), tmp_path / "kept" / "here"
+    made = video_index(path, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("fitter.inputs.video_index.opened_video", None)  # nothing is read anew
+        kept = video_index(path, folder)
+    for name in ("ticks", "starts"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
+    assert (kept.tick, kept.is_counted, kept.broken) == (made.tick, made.is_counted, "")
+    write_video(path, 12)
+    assert len(video_index(path, folder)) == 12
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert len(video_index(path, folder)) == 12
+
+
+def test_a_frame_that_is_not_there_is_refused(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", 3)
+    with raises("video.no_such_frame", file=path, count=3):
+        VideoReader(path, video_index(path)).frame(3)
+
+
+def test_pixels_are_those_that_were_written(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", 5, Coding(options={"crf": "1"}))
+    reader = VideoReader(path, video_index(path))
+    for number in range(5):
+        assert np.abs(reader.frame(number).astype(int) - shown(number)).mean() < 4
+    assert reader.frame(0).shape == (SIZE[1], SIZE[0], 3)
+
+
+def test_an_index_of_nothing_has_no_times():
+    empty = np.empty(0, np.int64)
+    index = VideoIndex(empty, empty, 1)
+    assert len(index) == 0 and index.times.shape == (0,)
+    assert not list(islice(index.times, 1))
