@@ -54,7 +54,7 @@ def glb(hands: Sequence[HandAsset]) -> bytes:
         The file. Each mesh's extras hold the hand's `HandAsset.facts`, and as `texture_weight` the
         place of the picture that says where its texture was measured (`HandSkin.weight_png`).
     """
-    scene = _Scene()
+    scene = GlbScene()
     for hand in hands:
         scene.add(hand)
     return scene.content()
@@ -66,27 +66,27 @@ def posed_glb(hand: HandAsset) -> bytes:
     It is in the camera's axes (x right, y down, z away) and not in glTF's, for programs that stand
     it in a scene of their own.
     """
-    scene = _Scene()
+    scene = GlbScene()
     scene.add_posed(hand)
     return scene.content()
 
 
 @dataclass
-class _Scene:
+class GlbScene:
     """A file while it is put together: the lists of glTF, and the bytes that they point into."""
 
     root: gltf.GLTF2 = field(default_factory=gltf.GLTF2)
     blob: bytearray = field(default_factory=bytearray)
     places: list[int] = field(default_factory=list)
 
-    def add(self, hand: HandAsset) -> None:
-        """Put a hand into the scene."""
+    def add(self, hand: HandAsset) -> list[int]:
+        """Put a hand into the scene; the nodes of its joints, behind the one of its camera."""
         joints = self._add_joints(hand)
         skin = gltf.Skin(
             name=hand.name,
             joints=joints,
             skeleton=joints[0],
-            inverseBindMatrices=self._numbers(_inverse_binds(hand)),
+            inverseBindMatrices=self.numbers(_inverse_binds(hand)),
         )
         self.root.skins.append(skin)
         rest = self._surface(hand, hand.rig.rest_vertices, hand.rest_normals)
@@ -96,6 +96,7 @@ class _Scene:
         )
         self.places += [len(self.root.nodes), joints[0] - 1]
         self.root.nodes.append(node)
+        return joints
 
     def add_posed(self, hand: HandAsset) -> None:
         """Put a hand's fitted mesh alone into the scene."""
@@ -106,7 +107,7 @@ class _Scene:
     def _add_mesh(self, hand: HandAsset, attributes: dict[str, int]) -> None:
         primitive = gltf.Primitive(
             attributes=gltf.Attributes(**attributes),
-            indices=self._numbers(_indices(hand), gltf.ELEMENT_ARRAY_BUFFER),
+            indices=self.numbers(_indices(hand), gltf.ELEMENT_ARRAY_BUFFER),
             material=self._add_material(hand),
         )
         extras = dict(hand.facts)
@@ -164,7 +165,7 @@ class _Scene:
         elif hand.skin.texture is None:
             arrays["COLOR_0"] = hand.skin.colours[corners.vertices]
         return {
-            name: self._numbers(array.astype(np.float32), gltf.ARRAY_BUFFER, name == "POSITION")
+            name: self.numbers(array.astype(np.float32), gltf.ARRAY_BUFFER, name == "POSITION")
             for name, array in arrays.items()
         }
 
@@ -176,7 +177,7 @@ class _Scene:
             part = slice(place * _INFLUENCES, (place + 1) * _INFLUENCES)
             for name, array in (("JOINTS", joints), ("WEIGHTS", weights)):
                 rows = np.ascontiguousarray(array[hand.corners.vertices, part])
-                attributes[f"{name}_{place}"] = self._numbers(rows, gltf.ARRAY_BUFFER)
+                attributes[f"{name}_{place}"] = self.numbers(rows, gltf.ARRAY_BUFFER)
         return attributes
 
     def _add_material(self, hand: HandAsset) -> int:
@@ -211,7 +212,7 @@ class _Scene:
         self.root.images.append(gltf.Image(bufferView=view, mimeType="image/png", name=name))
         return len(self.root.images) - 1
 
-    def _numbers(
+    def numbers(
         self, array: np.ndarray, target: int | None = None, with_bounds: bool = False
     ) -> int:
         """Append an array (N, ...) and return the place of its accessor."""

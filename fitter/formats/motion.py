@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from fitter.formats.rig import local_rotations
 from fitter.hand_models.model_data import HandModelData
 from fitter.hand_models.skeleton import Skeleton
-from fitter.records import Side
 from fitter.store.schema import HandRow
 
 if TYPE_CHECKING:
@@ -50,26 +49,6 @@ class MotionFrame:
         return cls(frame, time, kept)
 
 
-@dataclass
-class TrackFrames:
-    """The frames of one hand while they are gathered, in the order of their video.
-
-    Attributes:
-        name: what to call the hand.
-        side: of the hand.
-        frames: from the first that shows it to the last that was seen; those without it are gaps.
-    """
-
-    name: str
-    side: Side
-    frames: list[MotionFrame] = field(default_factory=list)
-
-    def up_to_last(self) -> list[MotionFrame]:
-        """The frames without the gap at the end."""
-        last = max(k for k, frame in enumerate(self.frames) if frame.row is not None)
-        return self.frames[: last + 1]
-
-
 @dataclass(frozen=True, eq=False)
 class HandMotion:
     """The skeleton of a hand with J joints, and F frames of it.
@@ -89,6 +68,7 @@ class HandMotion:
         is_there: (F,) bool, False in gaps.
         has_times: whether `times` are the video's; else frames follow each other at
             `FRAME_SECONDS`.
+        betas: (S,) float64 the shape that all frames share.
         shape_error: metres, how far a joint of a frame is at most from where the frame's own shape
             has it, the root's place apart; 0 where all frames have one shape.
     """
@@ -103,20 +83,24 @@ class HandMotion:
     times: np.ndarray
     is_there: np.ndarray
     has_times: bool
-    shape_error: float = 0.0
+    betas: np.ndarray
+    shape_error: float
 
     @classmethod
-    def of(cls, track: TrackFrames, meshes: HandMeshes) -> HandMotion:
-        """The motion of a track.
+    def of(cls, name: str, frames: Sequence[MotionFrame], meshes: HandMeshes) -> HandMotion:
+        """The motion of a hand.
 
         The shape is the mean of its frames, which is theirs where a track shares one.
 
         Args:
-            track: at least one frame of it has the hand.
+            name: of the hand.
+            frames: in order; the first one has the hand.
             meshes: the model that it was fitted with.
         """
-        data, frames = meshes.model(track.side).data, track.up_to_last()
         rows = [frame.row for frame in frames if frame.row is not None]
+        side = rows[0].side
+        assert side is not None  # it was fitted
+        data = meshes.model(side).data
         own = np.stack([_betas(row) for row in rows])
         shared = own.mean(axis=0)
         rest = _rest_joints(data, shared)
@@ -130,7 +114,7 @@ class HandMotion:
         times = [frame.time for frame in frames]
         has_times = all(time is not None and np.isfinite(time) for time in times)
         return cls(
-            name=track.name,
+            name=name,
             skeleton=data.skeleton,
             rest_joints=rest,
             tips=_tips(data, shared),
@@ -140,6 +124,7 @@ class HandMotion:
             times=_times(times if has_times else None, len(frames)),
             is_there=is_there,
             has_times=has_times,
+            betas=shared,
             shape_error=float(max(errors)),
         )
 
@@ -156,17 +141,10 @@ class HandMotion:
         return int((~self.is_there).sum())
 
 
-def reference_row(track: TrackFrames) -> HandRow:
-    """The hand of the track's frame with the best score, with the shape that all frames share."""
-    rows = [frame.row for frame in track.frames if frame.row is not None]
-    best = max(rows, key=lambda row: -1.0 if row.score is None else float(row.score))
-    return replace(best, betas=np.stack([_betas(row) for row in rows]).mean(axis=0))
-
-
-def _times(times: Iterable[float | None] | None, count: int) -> np.ndarray:
+def _times(times: Sequence[float | None] | None, count: int) -> np.ndarray:
     if times is None:
         return FRAME_SECONDS * np.arange(count)
-    return np.array(list(times), np.float64)
+    return np.array(times, np.float64)
 
 
 def _betas(row: HandRow) -> np.ndarray:

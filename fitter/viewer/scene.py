@@ -15,6 +15,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.fitted_hand import FittedHand
+from fitter.formats.hand_record import track_of
 from fitter.frame_hand import FrameHand
 from fitter.inputs.photographs import Photographs
 from fitter.inputs.view_files import without_distortion
@@ -241,9 +242,3 @@ class SceneMaker:
         scale = self._side / max(pixels.shape[:2])
         size = (max(1, round(scale * pixels.shape[1])), max(1, round(scale * pixels.shape[0])))
         return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
-def track_of(hand: PosedHand) -> int | None:
-    """The number of a hand's track, from 1 on; None for a hand of none."""
-    found = getattr(hand, "track", None)
-    return int(found) if found else None

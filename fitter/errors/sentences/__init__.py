@@ -23,8 +23,8 @@ from fitter.errors.sentences import (
     runs,
     store,
     training,
-    viewer,
     videos,
+    viewer,
     views,
 )
 
