@@ -25,18 +25,24 @@ _FRAME_SECONDS = 1 / 30
 _LONGEST_FRAME = 1.0
 """Seconds that the player waits for a frame at most: gaps of a video are not waited for."""
 
-_STEP_BACK = (0.35, -0.3, -0.55)
+_STEP_BACK = (0.4, -0.3, -0.2)
 """Where the page looks from at first, as shares of the distance to the hands: from the right above
 and from behind the camera, so that camera, hands and picture are seen."""
 
 
 class ViewerPage:
-    """What users see of a store, and do with it. All who open the page see the same."""
+    """What users see of a store, and do with it. All who open the page see the same.
+
+    Attributes:
+        rows: of the store.
+        controls: the panel.
+        scene: that is shown; None as long as none could be.
+    """
 
     def __init__(self, server: viser.ViserServer, maker: SceneMaker) -> None:
         """Build the page of what `maker` makes, and draw the first image."""
         rows = maker.rows
-        self._server, self._rows, self._maker = server, rows, maker
+        self._server, self.rows, self._maker = server, rows, maker
         self._wake, self._drawn = threading.Event(), threading.Event()
         self._is_open = True
         self._due = 0.0
@@ -50,7 +56,7 @@ class ViewerPage:
         button.on_click(lambda event: self._look_through(event.client))
         self._drawing = SceneDrawing(server.scene, self.controls.choose)
         self._draw()
-        self._place_camera()
+        self._drawn.set()
         self._worker = threading.Thread(target=self._work, name="view-hands", daemon=True)
         self._worker.start()
 
@@ -72,11 +78,11 @@ class ViewerPage:
         while self._is_open:
             waiting = max(0.0, self._due - time.monotonic()) if self.controls.is_playing else None
             self._wake.wait(waiting)
-            self._wake.clear()
             if not self._is_open:
                 return
             if self.controls.is_playing and time.monotonic() >= self._due:
                 self._play_on()
+            self._wake.clear()  # what is asked for from here on needs another drawing
             self._draw()
             if not self._wake.is_set():
                 self._drawn.set()
@@ -91,7 +97,7 @@ class ViewerPage:
         self._due = max(self._due + wait, time.monotonic())
 
     def _time(self, place: int) -> float | None:
-        row = self._rows.row(place)
+        row = self.rows.row(place)
         found = getattr(row, "time", None)
         return None if found is None or not np.isfinite(found) else float(found)
 
@@ -104,16 +110,18 @@ class ViewerPage:
             chosen = by_slot.get(wanted.slot) if wanted.slot is not None else None
             with self._server.atomic():
                 self._drawing.draw(scene, wanted.look, wanted.slot)
-                words = scene_words(scene, len(self._rows))
+                words = scene_words(scene, len(self.rows))
                 self.controls.show(scene, words, hand_words(chosen))
         except InputError as error:
             self.controls.said.content = escape(str(error))
         except Exception:
             # A fault of one image must not end the page, and must be seen.
-            _LOG.error("cannot show %s", self._rows.name(wanted.place), exc_info=True)
+            _LOG.error("cannot show %s", self.rows.name(wanted.place), exc_info=True)
             self.controls.said.content = f"<pre>{escape(traceback.format_exc())}</pre>"
         else:
             self.scene = scene
+            if not self._server.get_clients():
+                self._place_camera()
 
     def _place_camera(self) -> None:
         """Where who opens the page looks from."""

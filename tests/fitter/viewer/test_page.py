@@ -47,7 +47,7 @@ def first_image(page):
 
 
 def hands(page, name=TWO):
-    return open_results(page.viewer.page.controls._rows.store.path)[name]
+    return open_results(page.viewer.page.rows.store.path)[name]
 
 
 @pytest.mark.parametrize("surface", ["skin", "side"])
