@@ -28,6 +28,7 @@ from fitter.formats.hand_record import HandRecord
 from fitter.formats.skin import encoded
 from fitter.inputs.frame_names import video_of
 from fitter.inputs.photographs import Photographs
+from fitter.inputs.through_lens import taken_through
 from fitter.rendering.overlay_hand import SIDE_COLOURS
 from fitter.store.files import refused_as
 from fitter.store.schema import SIDES, ImageRow
@@ -113,7 +114,10 @@ class RecordingSink(Sink):
         )
         self._log("world/camera", camera)
         self._log("world/camera/name", rr.TextDocument(name))
-        pixels = None if self._photographs is None else self._photographs.of(name, size)
+        pixels = None
+        if self._photographs is not None:
+            through = taken_through(row.lens, row.intrinsics, size)
+            pixels = self._photographs.of(name, size, through)
         if pixels is not None:
             jpeg = _jpeg(pixels)
             self._log(

@@ -122,6 +122,7 @@ def json_object(record: HandRecord, meshes: HandMeshes | None = None) -> str:
         values["intrinsics"] = image.intrinsics
         values["intrinsics_source"] = image.intrinsics_source
         values["time"] = image.time
+        values["lens"] = None if image.lens is None else image.lens.as_json()
     else:
         values["frame_name"] = record.image_name
     values["vertices"] = values["faces"] = None

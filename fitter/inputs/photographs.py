@@ -9,6 +9,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.stored_images import read_stored_image
+from fitter.inputs.through_lens import ThroughLens
 
 
 @dataclass
@@ -29,12 +30,18 @@ class Photographs:
     unread: int = 0
     first_reason: str = field(default="")
 
-    def of(self, name: str, size: tuple[int | None, int | None]) -> np.ndarray | None:
-        """An image that was fitted.
+    def of(
+        self,
+        name: str,
+        size: tuple[int | None, int | None],
+        through: ThroughLens | None = None,
+    ) -> np.ndarray | None:
+        """An image that was fitted, without distortion.
 
         Args:
             name: that the store has for it.
             size: (width, height) that the store has for it, pixels.
+            through: how its lens took it (`taken_through`); None where none distorts it.
 
         Returns:
             (H, W, 3) uint8 RGB, or None where it is gone or has another size.
@@ -45,8 +52,9 @@ class Photographs:
             self.unread += 1
             self.first_reason = self.first_reason or str(error)
             return None
-        if (pixels.shape[1], pixels.shape[0]) != size:
+        taken = size if through is None else through.size
+        if pixels.shape[1::-1] != taken:
             self.other_size += 1
             return None
         self.read += 1
-        return pixels
+        return pixels if through is None else through.pixels(pixels, name)

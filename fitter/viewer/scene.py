@@ -18,6 +18,7 @@ from fitter.fitted_hand import FittedHand
 from fitter.formats.hand_record import track_of
 from fitter.frame_hand import FrameHand
 from fitter.inputs.photographs import Photographs
+from fitter.inputs.through_lens import taken_through
 from fitter.inputs.view_files import without_distortion
 from fitter.posed_hand import PosedHand
 from fitter.rendering.overlay import render_overlay
@@ -204,7 +205,10 @@ class SceneMaker:
         if row.intrinsics is None or row.image_width is None or row.image_height is None:
             return []
         name, size = self.rows.name(place), (row.image_width, row.image_height)
-        pixels = None if self._photographs is None else self._photographs.of(name, size)
+        pixels = None
+        if self._photographs is not None:
+            through = taken_through(row.lens, row.intrinsics, size)
+            pixels = self._photographs.of(name, size, through)
         here = SceneCamera(name, row.intrinsics, size, np.eye(3), np.zeros(3))
         return [replace(here, pixels=self._reduced(pixels))]
 
