@@ -18,11 +18,11 @@ from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.camera_files import camera_of
 from fitter.inputs.camera_matrices import Belongs
 from fitter.inputs.elsewhere import compressed_ending
+from fitter.inputs.given_hands import hand_observation
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
-from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
 from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
