@@ -25,6 +25,7 @@ from fitter.errors.sentences import (
     store,
     training,
     videos,
+    viewer,
     views,
 )
 
@@ -42,6 +43,7 @@ SENTENCES: dict[str, str] = {
     **runs.SENTENCES,
     **store.SENTENCES,
     **training.SENTENCES,
+    **viewer.SENTENCES,
     **videos.SENTENCES,
     **views.SENTENCES,
 }
