@@ -40,8 +40,8 @@ NEAR = 0.5
 """Mean distance of keypoints in the image over the hand's length below which a hand is the true
 one."""
 
-BONES = ((0, 5), (5, 6), (6, 7), (0, 9), (9, 10), (10, 11), (0, 17), (17, 18), (2, 3))
-"""Pairs of keypoints whose distance is a bone's."""
+BONES = tuple((0 if joint % 3 == 1 else joint - 1, joint) for joint in range(1, 16))
+"""Pairs of MANO's joints whose distance is a bone's."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def _true_hands(frames: Frames, truth: Truth, side: int) -> list[FittedHand | No
     return found
 
 
-def _bones(points: np.ndarray) -> float:
+def _bones(hands: list[FittedHand | None]) -> float:
+    points = np.stack([hand.joints_3d for hand in hands if hand is not None]).astype(float)
     lengths = np.stack([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in BONES])
     return float(100 * (lengths.std(1) / lengths.mean(1)).mean())
 
@@ -168,7 +169,7 @@ def compared(name: str, frames: Frames, truth: Truth) -> list[Figures]:
                     f"{name}, {title}, {speed}",
                     int(own.sum()),
                     switches,
-                    _bones(points[own]),
+                    _bones([hand for hand, wanted in zip(hands, own, strict=True) if wanted]),
                     *jitter.tolist(),
                     pa=float(pa_mpjpe(points[own], true[own]).mean()),
                     root=float(np.linalg.norm(relative, axis=-1).mean()),
@@ -188,7 +189,7 @@ def alone(name: str, frames: Frames) -> list[Figures]:
     numbers = [hand.track for hand in hands if hand is not None and hand.track]
     switches = int((np.diff(numbers) != 0).sum()) if numbers else -1
     jitter = np.nanmean(np.abs(_acceleration(points)), axis=(0, 1))
-    return [Figures(name, int(there.sum()), switches, _bones(points[there]), *jitter.tolist())]
+    return [Figures(name, int(there.sum()), switches, _bones(hands), *jitter.tolist())]
 
 
 def show(found: list[Figures], rates: dict[str, float]) -> None:
