@@ -24,14 +24,19 @@ from fitter.records import HandParams
 @least_squares("motion_prior", "hand", "size", "expected_motion", by="tangent")
 def motion_prior(params: HandParams, size: HandSize, expected: HandMotion) -> Quadratic:
     """How far a hand is from where its track has it without this frame: ``e^T L e / 2``, e the
-    XX
-        Args:
-            params: of B hands.
-            size: of the hand model.
-            expected: of the same hands.
+    difference in the coordinates of `fitter.hand_models.motion`, L their inverse covariance: the
+    message of all other frames to this one in the joint fit of the track (Kschischang et al.,
+    "Factor graphs and the sum-product algorithm", 2001, section IV).
 
-        Returns:
-            The gradient is (B, D) by the tangent vector, the Gauss-Newton Hessian (B, D, D).
+    `fitter.tracks.smoother` makes it.
+
+    Args:
+        params: of B hands.
+        size: of the hand model.
+        expected: of the same hands.
+
+    Returns:
+        The gradient is (B, D) by the tangent vector, the Gauss-Newton Hessian (B, D, D).
     """
     layout = TangentLayout.of(params)
     difference, turned = rotation_difference(params.global_orient, expected.rotation)
