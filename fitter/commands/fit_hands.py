@@ -108,7 +108,11 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=_place, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
-        "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
+        "--overlays",
+        type=path,
+        metavar="DIR",
+        help="render every fitted mesh over its photograph; over a video as a video, which may be "
+        "named itself (CLIP.mp4)",
     )
     add_overlay_style(parser)
     existing = parser.add_mutually_exclusive_group()

@@ -38,6 +38,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
+        from fitter.run.overlay_videos import write_overlay_videos
         from fitter.run.passes import passes_of
         from fitter.run.progress import RunLog, console_for, say
         from fitter.run.resuming import take_up
@@ -69,6 +70,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         state = work.RunState(request, config, store, store, sources, workers, summary, events)
         state = work.process_passes(state, passes, sharing, console)
+        write_overlay_videos(state, console)
         summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))

@@ -14,6 +14,7 @@ from fitter.config.options import Config
 from fitter.config.rigs import require_rig
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameSources, RunSources
 from fitter.inputs.frames import FrameSource
 from fitter.inputs.hand_sizes import HandSizes
@@ -92,6 +93,8 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     with NameList(source.names()) as listing:
         inputs = RunInputs(source, listing, given)
         log.info("%s: %s", source.title, count(len(listing), inputs.unit))
+        if request.overlays_are_a_video:
+            _require_one_video(request, source, listing)
         if not continues:  # else once it is known which images the store has
             given.check(listing)
         yield inputs
@@ -243,8 +246,29 @@ def _check_beside_dataset(overlays: Path, folder: str | None) -> None:
         raise InputError("overlay.inside_images", file=f"--overlays {overlays}", root=folder)
 
 
+def _require_one_video(
+    request: RunRequest, source: ImageSource | FrameSource, listing: NameList
+) -> None:
+    """Refuse one video of overlays for images that are not all frames of one other video.
+
+    Raises:
+        InputError: `overlay.one_video` or `overlay.is_the_video`.
+    """
+    overlays = request.overlays
+    assert overlays is not None  # it is a video
+    found = {frame and frame[0] for frame in map(video_of, listing)}
+    if len(found) > 1 or None in found:
+        raise InputError("overlay.one_video", file=f"--overlays {overlays}")
+    if overlays.resolve() == (source.root / str(found.pop())).resolve():
+        raise InputError("overlay.is_the_video", file=f"--overlays {overlays}")
+
+
 def _check_overlays(folder: Path, out: Path, source: ImageSource | FrameSource) -> None:
     option, root = f"--overlays {folder}", source.root
+    if folder.suffix.lower() == ".mp4" and not folder.is_dir():
+        if source.is_folder and folder.parent.resolve().is_relative_to(root.resolve()):
+            raise InputError("overlay.inside_images", file=option, root=root)
+        return
     if folder.exists() and not folder.is_dir():
         raise InputError("output.is_file", file=option)
     if folder.resolve().is_relative_to(out.resolve()):

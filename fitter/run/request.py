@@ -25,7 +25,8 @@ class RunRequest:
             or a sequence of them. They may be addresses, and tar files in place of images. With
             `dataset` the data set's folder.
         out: path of the store, such as "results.zarr".
-        overlays: folder for overlays, made where it is missing, or None.
+        overlays: folder for overlays, made where it is missing; of frames of one video also the
+            .mp4 file to write; or None.
         overlay_style: how overlays look; of use beside `overlays` alone.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
@@ -111,9 +112,17 @@ class RunRequest:
             raise InputError("output.address", file=out)
 
     @property
+    def overlays_are_a_video(self) -> bool:
+        """Whether `overlays` is the file of the overlay of the only video, and no folder."""
+        folder = self.overlays
+        return folder is not None and folder.suffix.lower() == ".mp4" and not folder.is_dir()
+
+    @property
     def overlay_folder(self) -> OverlayFolder | None:
         """The folder for overlays, with their style, or None."""
-        return None if self.overlays is None else OverlayFolder(self.overlays, self.overlay_style)
+        if self.overlays is None:
+            return None
+        return OverlayFolder(self.overlays, self.overlay_style, self.overlays_are_a_video)
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

@@ -83,6 +83,7 @@ class Summary:
         left_to_others: those of `left` that are in blocks of other shares.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
+        rendered_videos: overlays of videos.
         stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
             there is one pass.
         has_results: whether rows of the last pass can be read.
@@ -125,6 +126,7 @@ class Summary:
     left_to_others: int = 0
     overlays: Path | None = None
     rendered: int = 0
+    rendered_videos: int = 0
     stopped_in: str = ""
     has_results: bool = True
 
@@ -363,7 +365,15 @@ def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
             f"{summary.images / seconds:.1f} {summary.unit}s a second"
         )
-    elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
+    elif not (
+        summary.left
+        or summary.waits
+        or summary.stopped_in
+        or summary.rendered
+        or summary.rendered_videos
+    ):
         say("nothing left to do")
     if summary.rendered:
         say(f"{count(summary.rendered, 'overlay')} rendered of images done before")
+    if summary.rendered_videos:
+        say(f"{count(summary.rendered_videos, 'overlay')} of videos written")

@@ -40,6 +40,8 @@ SENTENCES: dict[str, str] = {
         "expected a folder without overlays or with ones of this style, found ones whose {name} is "
         "{was!r} and not {now!r}; give the new ones another folder"
     ),
+    "overlay.is_the_video": "expected another file than the video itself, found the same",
+    "overlay.one_video": "expected a folder, or one video as the only input, found other images",
     "overlay.style_file": "expected the style of the overlays beside it, found: {reason}",
     "overlay.unwritable": "expected an overlay that can be written, found: {reason}",
     "overlay.view": "expected one of {expected}, found {found!r}",
