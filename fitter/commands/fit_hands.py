@@ -101,9 +101,10 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "images",
         type=text,
-        nargs="+",
+        nargs="*",
         metavar="IMAGES",
-        help="folder, image or images, pattern, text list, tar files, addresses of any of these, "
+        help="folder, image or video, several of them, pattern, text list, tar files, addresses of "
+        "these, "
         "or - for a list on standard input; with --dataset the data set's folder",
     )
     parser.add_argument("--out", type=_place, required=True, metavar="STORE.zarr", help="results")
@@ -207,6 +208,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         same_hand=options.same_hand,
         people=options.people,
         views=options.views,
+        camera=options.camera,
         frames=FrameChoice(options.every, options.fps, options.start, options.end),
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,

@@ -63,20 +63,24 @@ class OpenedVideo:
 
 
 @contextlib.contextmanager
-def opened_video(path: Path) -> Iterator[OpenedVideo]:
+def opened_video(path: Path | str, device: str | None = None) -> Iterator[OpenedVideo]:
     """Open a video.
+
+    Args:
+        path: of the file, or the address of a stream.
+        device: FFmpeg's name of the kind of device that it is, or None for a file or stream.
 
     Raises:
         InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
             they are coded.
     """
     with said_of_video(path):
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), format=device, metadata_errors="ignore")
     with container:
         yield OpenedVideo(container, _stream(path, container))
 
 
-def _stream(path: Path, container: InputContainer) -> VideoStream:
+def _stream(path: Path | str, container: InputContainer) -> VideoStream:
     # Covers of music are streams of one picture.
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
@@ -92,7 +96,7 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 @contextlib.contextmanager
-def said_of_video(path: Path) -> Iterator[None]:
+def said_of_video(path: Path | str) -> Iterator[None]:
     """Turn what PyAV raises into one sentence about a video."""
     try:
         yield

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.run.inputs import RunInputs, opened_inputs
+from fitter.run.inputs import RunInputs, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary, report
 
@@ -33,6 +33,11 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
+    if request.camera is not None:
+        check_request(request, config)
+        from fitter.run.camera import recorded
+
+        request = recorded(request, config)
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
         workers = stack.enter_context(_workers(request, config, inputs))

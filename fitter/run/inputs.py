@@ -73,10 +73,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     Raises:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
-    _check_options(request, config)
-    if request.views is None:
-        require_rig(config, 1)
-    check_name(request.out)
+    continues = check_request(request, config)
     source: ImageSource | FrameSource
     given: RunSources
     if request.views is None:
@@ -89,7 +86,6 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         OverlayFolder(request.overlays, request.overlay_style).check()
     if config.model.path is not None and not Path(config.model.path).exists():
         raise InputError("model.unknown", file=config.model.path)
-    continues = _check_results(request)
     with NameList(source.names()) as listing:
         inputs = RunInputs(source, listing, given)
         log.info("%s: %s", source.title, count(len(listing), inputs.unit))
@@ -100,9 +96,27 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         yield inputs
 
 
+def check_request(request: RunRequest, config: Config) -> bool:
+    """Refuse options that contradict each other, and results that may not be written; whether
+    results are continued.
+
+    Raises:
+        InputError: something the user asked for cannot be done.
+    """
+    _check_options(request, config)
+    if request.views is None:
+        require_rig(config, 1)
+    check_name(request.out)
+    return _check_results(request)
+
+
 def _check_options(request: RunRequest, config: Config) -> None:
     """Refuse options that contradict each other."""
     execution = request.execution
+    if (request.camera is None) == (not request.images):
+        raise InputError("usage.images_or_camera", file="IMAGES and --camera")
+    if request.camera is not None and (request.views or request.dataset):
+        raise InputError("usage.camera_alone", file="--camera")
     if execution.share != WHOLE and request.overwrite:
         raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
     if request.wait and execution.share == WHOLE:

@@ -37,6 +37,8 @@ class RunRequest:
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
         views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`;
             `images` is then the folder of the images of all of them. None for single images.
+        camera: a camera's number, device or address, whose frames are recorded and fitted in the
+            place of `images`, see `fitter.run.camera`; or None.
         frames: which frames of videos are taken.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
@@ -60,6 +62,7 @@ class RunRequest:
     same_hand: bool = False
     people: Path | None = None
     views: Path | None = None
+    camera: str | None = None
     frames: FrameChoice = field(default_factory=FrameChoice)
     dataset: DatasetRequest | None = None
     resume: bool = False

@@ -95,6 +95,8 @@ SENTENCES: dict[str, str] = {
         "expected fit-hands' own package `datasets`, found another; install fit-hands in an "
         "environment of its own (a virtual environment, pipx or uv tool)"
     ),
+    "usage.camera_alone": "expected a camera alone, found --views or --dataset beside it",
+    "usage.images_or_camera": "expected one of them",
     "usage.overlays_missing": "expected a folder for overlays beside it, found none",
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"
