@@ -313,6 +313,7 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         image_height=image.size[1],
         intrinsics=image.intrinsics,
         intrinsics_source=image.intrinsics_source,
+        intrinsics_note=image.intrinsics_note,
         hands_beyond=image.hands_beyond,
         hands=tuple(hands),
     )

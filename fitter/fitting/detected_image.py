@@ -33,6 +33,7 @@ class DetectedImage:
         has_mask: whether a mask was given.
         time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
+        intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
     size: tuple[int, int] | None = None
@@ -48,6 +49,7 @@ class DetectedImage:
     has_mask: bool = False
     time: float | None = None
     objects: tuple[PosedObject, ...] = ()
+    intrinsics_note: str = ""
 
     def of_size(self, hand_size: float) -> DetectedImage:
         """The same where the size of its hands is known, metres; one that a hand has stays."""

@@ -11,7 +11,8 @@ from PIL import ExifTags, Image
 
 @dataclass(frozen=True)
 class CameraExif:
-    """What a picture's EXIF block says about its camera; None where it says nothing usable.
+    """What a picture's EXIF block says about its camera; None or empty where it says nothing
+    usable. `fitter.inputs.exif_focal` says what of it is believed.
 
     Attributes:
         focal_mm: focal length in millimetres.
@@ -19,6 +20,10 @@ class CameraExif:
         plane_pixels_per_mm: (x, y) pixels per millimetre on the sensor, at `pixel_size`.
         pixel_size: (width, height) the camera wrote, before `orientation` is applied.
         swaps_axes: whether the orientation turns the picture by a quarter.
+        digital_zoom: how many times the picture was enlarged by cutting out its middle.
+        make: who made the camera.
+        model: which camera.
+        software: what wrote the file last, a camera's firmware or an editor.
     """
 
     focal_mm: float | None = None
@@ -26,6 +31,10 @@ class CameraExif:
     plane_pixels_per_mm: tuple[float, float] | None = None
     pixel_size: tuple[int, int] | None = None
     swaps_axes: bool = False
+    digital_zoom: float | None = None
+    make: str = ""
+    model: str = ""
+    software: str = ""
 
 
 def camera_exif(image: Image.Image) -> CameraExif:
@@ -41,6 +50,10 @@ def camera_exif(image: Image.Image) -> CameraExif:
         plane_pixels_per_mm=_plane_resolution(tags),
         pixel_size=(round(width), round(height)) if width and height else None,
         swaps_axes=orientation in (5, 6, 7, 8),
+        digital_zoom=_positive(tags.get(ExifTags.Base.DigitalZoomRatio)),
+        make=_text(exif.get(ExifTags.Base.Make)),
+        model=_text(exif.get(ExifTags.Base.Model)),
+        software=_text(exif.get(ExifTags.Base.Software)),
     )
 
 
@@ -54,8 +67,14 @@ def _plane_resolution(tags: dict[int, Any]) -> tuple[float, float] | None:
 
 
 def _positive(value: Any) -> float | None:
+    if isinstance(value, tuple) and value:  # GIMP 2.4 wrote a size as two short numbers
+        value = value[0]
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return number if np.isfinite(number) and number > 0 else None
+
+
+def _text(value: Any) -> str:
+    return value.strip("\0 ") if isinstance(value, str) else ""

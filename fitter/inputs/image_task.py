@@ -15,6 +15,7 @@ from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.digests import file_digest
+from fitter.inputs.exif_focal import judged_exif
 from fitter.inputs.image_files import ImageFile
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics
@@ -105,6 +106,19 @@ class ImageTask:
         if said is not None:
             known = replace(known, origin=self.file.label, everywhere=said)
         return known.intrinsics_for(self.entry, self.place, size, exif)
+
+    def intrinsics_note(
+        self, size: tuple[int, int], exif: CameraExif, source: IntrinsicsSource
+    ) -> str:
+        """What EXIF says of the camera and whether it was believed; empty where nobody asked it.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+            exif: what the image says about its camera.
+            source: where `intrinsics_for` has K from.
+        """
+        asked = source != "given" and self.intrinsics.use_exif
+        return judged_exif(exif, size).note if asked else ""
 
     def _said_intrinsics(self) -> np.ndarray | None:
         """K that stands beside the image's objects, or that its own place says."""

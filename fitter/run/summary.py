@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
@@ -68,6 +69,7 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
+        camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
         broken: a sentence for each tar file that breaks off, so that images are missing.
@@ -112,6 +114,7 @@ class Summary:
     changed: Told = field(default_factory=Told)
     left: int = 0
     off_centre: int = 0
+    camera_notes: CameraNotes = field(default_factory=CameraNotes)
     trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
     broken: Sequence[str] = ()
@@ -176,6 +179,7 @@ class Summary:
             self._add_views(name, row)
         else:
             self.off_centre += _is_off_centre(row)
+            self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
@@ -272,7 +276,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
         )
-    for note in summary.notes:
+    for note in (*summary.camera_notes.sentences(), *summary.notes):
         say(note)
     if not summary.has_results:
         say(f"no results to read yet, they are those of the last pass; --resume continues {out}")

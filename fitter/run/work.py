@@ -19,6 +19,7 @@ from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameTask, RunSources, Task
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_names import overlay_name
+from fitter.run.camera_notes import camera_doubts
 from fitter.run.passes import Pass, share, sources_for, stoppable, wait_for_others
 from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import RunRequest
@@ -256,6 +257,9 @@ def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) ->
             item = run.store.kind.item
             if row.status == "failed":
                 run.events.write("failed", **{item: name}, reason=row.error)
+            doubts = camera_doubts(row) if isinstance(row, ImageRow) else []
+            for kind, reason in doubts:
+                run.events.write("doubted", image=name, kind=kind, reason=reason)
             for camera, reason in run.summary.failed_views(row):
                 run.events.write("failed", frame=name, view=camera, reason=reason)
             for slot, hand in enumerate(row.hands):

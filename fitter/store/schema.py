@@ -284,6 +284,11 @@ class ImageRow:
     intrinsics_source: IntrinsicsSource | None = stored(
         "where the camera matrix came from", flags=INTRINSICS_SOURCES
     )
+    intrinsics_note: str | None = stored(
+        "what the image's EXIF block says of the camera, and why it was or was not believed; empty "
+        "where it says nothing or K was given",
+        dtype="string",
+    )
     file_size: int | None = stored(
         "size of the image's file when it was read", dtype="int64", units="byte"
     )

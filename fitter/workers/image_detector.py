@@ -113,6 +113,7 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     mask = task.mask_for(size) if config.needs_crops else None
     objects = task.objects_in(PosedIn(task.name, size, matrix, source))
     found = find_hands(image, hands, mask, detector, config)
+    found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
     if task.hand_size is not None:

@@ -86,6 +86,7 @@ def fake_row(i: int) -> ImageRow:
         image_status="ok",
         intrinsics=np.eye(3),
         intrinsics_source="exif",
+        intrinsics_note=f"EXIF: 35 mm equivalent of {i} mm",
         hands=hands,
         hands_beyond=i,
         time=i / 30,
