@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.frame_hand import FrameHand
     from fitter.inputs.dataset_request import DatasetRequest
+    from fitter.inputs.frame_choice import FrameChoice
+    from fitter.inputs.videos import video_frames
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
     from fitter.report import ReportOptions, write_report
@@ -46,6 +48,7 @@ __all__ = [
     "ExecutionOptions",
     "ExportRequest",
     "FittedHand",
+    "FrameChoice",
     "FrameHand",
     "FrameResults",
     "HandFitter",
@@ -67,6 +70,7 @@ __all__ = [
     "open_frames",
     "open_results",
     "render_hands",
+    "video_frames",
     "write_report",
 ]
 
@@ -78,6 +82,7 @@ __getattr__, __dir__ = lazy_face(
         "ExecutionOptions": "fitter.workers.execution_options",
         "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
+        "FrameChoice": "fitter.inputs.frame_choice",
         "FrameHand": "fitter.frame_hand",
         "FrameResults": "fitter.results",
         "HandFitter": "fitter.api",
@@ -99,6 +104,7 @@ __getattr__, __dir__ = lazy_face(
         "open_frames": "fitter.results",
         "open_results": "fitter.results",
         "render_hands": "fitter.fitted_hand",
+        "video_frames": "fitter.inputs.videos",
         "write_report": "fitter.report",
     },
 )

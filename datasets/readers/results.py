@@ -37,9 +37,10 @@ from datasets.readers.files import shard_index_folder
 from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle
 from fitter.inputs.dataset_request import DatasetRequest
-from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
+from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.shards import ShardFiles
+from fitter.inputs.videos import local_image
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
@@ -117,7 +118,7 @@ class _Folder:
     root: Path
 
     def file_of(self, name: str) -> ImageFile:
-        return LocalFile(self.root / name)
+        return local_image(self.root / name)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from fitter.inputs.arrays import check_mask, check_pixels
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.hand_sizes import check_hand_size
-from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
+from fitter.inputs.image_files import FilePart, ImageFile
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
 from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
+from fitter.inputs.videos import is_video, local_image
 from fitter.records import HandObservation, ImageRecord
 
 
@@ -160,12 +161,15 @@ def checked_image(image: Any, name: str) -> ImageFile | np.ndarray:
         name: what to name in messages.
 
     Raises:
-        InputError: it is the path of a tar file (`door.shard`), or see `check_pixels`.
+        InputError: it is the path of a tar file (`door.shard`) or of a video (`door.video`), or see
+            `check_pixels`.
     """
     if isinstance(image, str | Path):
         if name.lower().endswith(".tar") or compressed_ending(name):
             raise InputError("door.shard", file=name)
-        return FilePart(name, name) if is_address(name) else LocalFile(Path(image))
+        if not is_address(name) and is_video(Path(name)):
+            raise InputError("door.video", file=name)
+        return FilePart(name, name) if is_address(name) else local_image(Path(image))
     return check_pixels(image, name)
 
 

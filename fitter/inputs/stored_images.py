@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.frame_names import video_of
-from fitter.inputs.images import read_image
-from fitter.inputs.videos import VideoFrame
+from fitter.inputs.videos import local_image
 from fitter.system.file_names import is_below
 
 
@@ -30,7 +28,4 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     """
     if not is_below(name):
         raise InputError("image.outside", file=folder / name, folder=folder)
-    frame = video_of(name)
-    if frame is not None:
-        return VideoFrame(folder / frame[0], frame[1]).read()[0]
-    return read_image(folder / name)
+    return local_image(folder / name).read()[0]

@@ -113,8 +113,10 @@ class VideoReader:
         container, stream = video.container, video.stream
         try:
             container.seek(asked, stream=stream, backward=True)
-            first = next(packet for packet in container.demux(stream) if packet.pts is not None)
-            lands = first.is_keyframe and first.pts in self.index.starts and first.pts <= wanted
+            # A decoder knows nothing yet: the first packet has to be one of those that begin.
+            ticks = (packet.pts for packet in container.demux(stream))
+            first = next(tick for tick in ticks if tick is not None)
+            lands = bool(first in self.index.starts and first <= wanted)
             container.seek(asked, stream=stream, backward=True)
         except (OSError, StopIteration):
             return False
