@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fitter.inputs.dataset_request import DatasetRequest
     from fitter.inputs.frame_choice import FrameChoice
     from fitter.inputs.videos import video_frames
+    from fitter.lens import Lens
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
     from fitter.report import ReportOptions, write_report
@@ -54,6 +55,7 @@ __all__ = [
     "HandFitter",
     "HandObservation",
     "InputError",
+    "Lens",
     "LostError",
     "OverlayStyle",
     "ReportOptions",
@@ -90,6 +92,7 @@ __getattr__, __dir__ = lazy_face(
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
         "OverlayStyle": "fitter.rendering.overlay_style",
+        "Lens": "fitter.lens",
         "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "Rig": "fitter.rig",

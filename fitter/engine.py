@@ -307,7 +307,7 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
     if image.size is None:
         return replace(row, image_error=image.error)
     return replace(
-        row,
+        row.with_lens(image.lens),
         image_status="ok" if hands else "no_hand",
         image_width=image.size[0],
         image_height=image.size[1],
@@ -315,5 +315,6 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         intrinsics_source=image.intrinsics_source,
         intrinsics_note=image.intrinsics_note,
         hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
         hands=tuple(hands),
     )

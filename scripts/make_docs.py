@@ -192,7 +192,7 @@ SENTENCE_TOPICS = {
     "videos": ("video", "camera"),
     "lists": ("list", "json"),
     "addresses": ("address", "shard"),
-    "intrinsics": ("intrinsics",),
+    "intrinsics": ("intrinsics", "lens"),
     "keypoints": ("keypoints",),
     "hand-sizes": ("hand_size",),
     "people": ("people",),

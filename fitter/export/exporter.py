@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
-
 from fitter.errors import InputError
 from fitter.export.request import ExportRequest
 from fitter.export.summary import ExportSummary
-from fitter.run.progress import console_for, say
+from fitter.run.progress import ProgressLine, console_for, say
+from fitter.system.messages import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,13 +82,12 @@ def _exported(
     summary = ExportSummary(unit=results.store.kind.item)
     source = Source(request, results, summary)
     opened = folder_sink if request.is_folder else file_sink
-    hidden = console.quiet or not console.is_terminal
-    with Progress(console=console, disable=hidden) as progress, opened(source) as sink:
-        task = progress.add_task("exporting", total=len(results))
+    line = ProgressLine(console, "exporting", len(results), unit=f"{summary.unit}s")
+    with line as progress, opened(source) as sink:
         for image in selection.images(results.store):
             sink.add(image)
             summary.left_out += image.others
             summary.empty += image.image is not None and not image.hands
             summary.pending += image.image is None
-            progress.update(task, completed=image.place + 1)
+            progress.show(image.place + 1, count(summary.hands, "hand"))
     return summary

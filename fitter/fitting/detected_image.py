@@ -11,6 +11,7 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
+from fitter.lens import Lens
 from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
@@ -25,6 +26,8 @@ class DetectedImage:
         hands: as many as there are slots, at most.
         crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
         hands_beyond: further hands that were found, or given, for which there are no slots.
+        hands_left_out: further hands that were given and cannot be hands of the image, see
+            `fitter.workers.image_detector.find_hands`.
         error: why the image failed, for people, or an empty text.
         error_code: the same for programs, a code of `fitter.errors`, or an empty text.
         file: (size in bytes, time of the last change in seconds since 1970) of its file before it
@@ -33,6 +36,8 @@ class DetectedImage:
         has_mask: whether a mask was given.
         time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
+        lens: the lens that took the image, where it distorts: all else, `size` included, is as of
+            the image without distortion. None where it does not.
         intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
@@ -42,6 +47,7 @@ class DetectedImage:
     hands: Sequence[HandObservation] = field(default_factory=tuple)
     crops: Sequence[HandCrop | None] = field(default_factory=tuple)
     hands_beyond: int = 0
+    hands_left_out: int = 0
     error: str = ""
     error_code: str = ""
     file: tuple[int, float] | None = None
@@ -49,6 +55,7 @@ class DetectedImage:
     has_mask: bool = False
     time: float | None = None
     objects: tuple[PosedObject, ...] = ()
+    lens: Lens | None = None
     intrinsics_note: str = ""
 
     def of_size(self, hand_size: float) -> DetectedImage:

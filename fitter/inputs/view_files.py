@@ -66,7 +66,7 @@ class ViewFile(ImageFile):
         """See `ImageFile`."""
         if self.keypoints is None:
             return None
-        hands = self.keypoints.hands_for(self.entry, 0)
+        hands = self.keypoints.hands_for(self.entry, 0, self.camera.size)
         return [hand_without_distortion(hand, self.camera) for hand in hands]
 
     def mask(self) -> np.ndarray | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -54,11 +54,20 @@ class RunInputs:
         listing: names of all images that there are now, or texts of `FrameNames`; long ones lie on
             disk until it is closed.
         given: what is known about the images, as yet without their names.
+        warnings: what the user should know before the run.
     """
 
     source: ImageSource | FrameSource
     listing: NameList
     given: RunSources
+    warnings: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the images, where they are in one on this machine."""
+        files = self.given.files
+        is_plain = self.source.is_folder and (files is None or isinstance(files, LocalFiles))
+        return self.source.root if is_plain else None
 
     @property
     def unit(self) -> str:
@@ -83,7 +92,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         source, given = _frames(request, request.views, config)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
-        OverlayFolder(request.overlays, request.overlay_style).check()
+        request.require_overlay_style()
     if config.model.path is not None and not Path(config.model.path).exists():
         raise InputError("model.unknown", file=config.model.path)
     with NameList(source.names()) as listing:
@@ -93,6 +102,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
             _require_one_video(request, source, listing)
         if not continues:  # else once it is known which images the store has
             given.check(listing)
+            inputs = replace(inputs, warnings=_warnings(given, listing))
         yield inputs
 
 
@@ -108,6 +118,19 @@ def check_request(request: RunRequest, config: Config) -> bool:
         require_rig(config, 1)
     check_name(request.out)
     return _check_results(request)
+
+
+def _warnings(given: RunSources, listing: NameList) -> list[str]:
+    """What the user should know before the run."""
+    if given.keypoints is None or isinstance(given, FrameSources):
+        return []
+    missing, first = given.keypoints.missing(listing)
+    if not missing:
+        return []
+    return [
+        f"{missing} of {count(len(listing), 'image')} will fail, such as {first}: "
+        f"{given.keypoints.path} has no file for them"
+    ]
 
 
 def _check_options(request: RunRequest, config: Config) -> None:

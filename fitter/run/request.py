@@ -127,6 +127,11 @@ class RunRequest:
             return None
         return OverlayFolder(self.overlays, self.overlay_style, self.overlays_are_a_video)
 
+    def require_overlay_style(self) -> None:
+        """Refuse a folder of overlays whose overlays look otherwise; see `OverlayFolder.check`."""
+        if self.overlay_folder is not None:
+            self.overlay_folder.check()
+
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""
         share = self.execution.share

@@ -11,6 +11,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.image_files import ImageFile
+from fitter.inputs.through_lens import ThroughLens
 from fitter.rendering.overlay import render_overlay, write_image_overlay
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_style import OverlayStyle
@@ -25,9 +26,11 @@ class OverlayTask:
     Attributes:
         path: the file to make.
         image: where the photograph is.
-        intrinsics: (3, 3) float64 K in pixels of the photograph.
+        intrinsics: (3, 3) float64 K in pixels of the photograph without distortion.
         hands: what to render over it.
         style: how.
+        through: the lens that took the photograph, where it distorts: the overlay is over the
+            photograph without distortion.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class OverlayTask:
     intrinsics: np.ndarray
     hands: Sequence[OverlayHand]
     style: OverlayStyle
+    through: ThroughLens | None = None
 
 
 class OverlayRenderer:
@@ -67,12 +71,18 @@ class OverlayRenderer:
         return _told(task, self._render)
 
     def _write(self, task: OverlayTask) -> np.ndarray:
-        pixels = task.image.read()[0]
+        pixels = _photograph(task)
         write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
         return pixels
 
     def _render(self, task: OverlayTask) -> np.ndarray:
-        return render_overlay(task.image.read()[0], task.hands, task.intrinsics, task.style)
+        return render_overlay(_photograph(task), task.hands, task.intrinsics, task.style)
+
+
+def _photograph(task: OverlayTask) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, without distortion."""
+    pixels = task.image.read()[0]
+    return pixels if task.through is None else task.through.pixels(pixels, task.image.label)
 
 
 def _told(task: OverlayTask, do: Callable[[OverlayTask], np.ndarray]) -> np.ndarray | str:

@@ -1,4 +1,4 @@
-"""Sentences about images, intrinsics, keypoints, masks and lists."""
+"""Sentences about images, keypoints, masks and lists."""
 
 _IMAGES = {
     "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
@@ -31,45 +31,56 @@ _ARRAYS = {
     "array.shape": "expected the shape {expected}, found {shape}",
 }
 
-_INTRINSICS = {
-    "intrinsics.count": "expected one 3x3 matrix for each of the {count} pictures, found {found}",
-    "intrinsics.field_of_view": "expected an angle between 0 and 180 degrees, found {degrees:g}",
-    "intrinsics.focal_length": "expected positive focal lengths, found fx = {fx:g}, fy = {fy:g}",
-    "intrinsics.form": "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], found {found}",
-    "intrinsics.four_numbers": "expected four numbers fx,fy,cx,cy, found {found}",
-    "intrinsics.layout": "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
-    "found {found}",
-    "intrinsics.neither": "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither "
-    "numbers nor such a file",
-    "intrinsics.no_entry": "expected an entry for {image!r}, found none",
-    "intrinsics.no_numbers": "expected a 3x3 matrix of numbers, found {found}",
-    "intrinsics.not_finite": "expected finite numbers in K, found nan or infinity",
-    "intrinsics.shape": "expected a 3x3 matrix of numbers, found the shape {shape}",
-    "intrinsics.small_focal_length": "expected a focal length in pixels for {image} ({width} x "
-    "{height}), found {found:g}",
-}
-
 _KEYPOINTS = {
-    "keypoints.confidence": "expected confidences from 0 to 1 in the third column, found {least:g} "
-    "to {most:g}",
+    "keypoints.coco_image": 'expected "file_name" in every picture of COCO\'s "images", found one '
+    "without",
+    "keypoints.confidence": "expected confidences from 0 to 1 in the third column, and up to "
+    "{low:g} and {high:g}, which are clipped, found {least:g} to {most:g}",
     "keypoints.count": "expected one entry for each of the {count} pictures, found {found}",
+    "keypoints.handedness": "expected the handedness of each of the {expected} hands, found "
+    "{found}",
+    "keypoints.label": "expected MediaPipe's handedness to be Left or Right, found {found!r}",
     "keypoints.layout": "expected a JSON list or object with keypoints, found {found}",
     "keypoints.metres": "expected positions in pixels (u, v, confidence), found numbers all below "
     "{limit:g} in size, which look like metres (x, y, z) or shares of the width",
-    "keypoints.no_files": "expected OpenPose files named <image>_keypoints.json, found none",
+    "keypoints.no_fields": "expected people with hand_left_keypoints_2d or "
+    "hand_right_keypoints_2d, found one with {found}",
+    "keypoints.no_files": "expected JSON files named after the pictures, such as "
+    "<image>_keypoints.json, found none",
     "keypoints.no_hand": 'expected an object with "side" and "keypoints"',
+    "keypoints.no_image_id": 'expected "image_id" in every result, found none in number {number}',
     "keypoints.no_list": "expected a list of hands, found {found}",
     "keypoints.no_numbers": "expected {expected} numbers, found something else ({reason})",
     "keypoints.no_people": 'expected OpenPose\'s JSON with a list "people"',
     "keypoints.no_person": "expected an object as person {number}",
+    "keypoints.no_size": "expected positions in pixels, found MediaPipe's shares of the picture's "
+    "sides, and the size of the picture is not known here",
+    "keypoints.normalised": "expected positions in pixels, found numbers from {least:.3g} to "
+    "{most:.3g}, which look like shares of the picture's sides: multiply them by its width and "
+    "height (OpenPose: --keypoint_scale 0)",
     "keypoints.not_finite": "expected finite numbers, found nan or infinity",
-    "keypoints.one_openpose_file": "expected the folder with OpenPose's files, found one file of "
-    "them",
+    "keypoints.number": "expected 21 keypoints of a hand, or {known} of a person, found {found}",
+    "keypoints.one_picture": "expected a folder with a file for each of the {count} pictures, "
+    "found a file about one picture",
+    "keypoints.other_files": "expected files named after the pictures, such as {expected} for "
+    "{image}, found others, such as {found}, and none for any picture",
+    "keypoints.other_size": "expected annotations of a picture of {expected[0]} x {expected[1]}, "
+    "found those of one of {found[0]} x {found[1]}",
+    "keypoints.outside": "expected keypoints in a picture of {width} x {height}, found every one "
+    "outside it, as far as ({x:.0f}, {y:.0f}): they belong to another picture or to another "
+    "resolution of it",
+    "keypoints.parameters": "expected keypoints in pixels, found the parameters of a body or hand "
+    "model (as of Hand4Whole), which say nothing of pixels: give the keypoints that they were "
+    "fitted to",
     "keypoints.shape": "expected {expected} numbers, found {found}",
-    "keypoints.shared_file": "expected a file of OpenPose's for every picture, found that {one!r} "
-    "and {other!r} share {shared}",
+    "keypoints.shared_entry": "expected an entry for every picture, found that {one!r} and "
+    "{other!r} share {shared!r}",
+    "keypoints.shared_file": "expected a file for every picture, found that {one!r} and {other!r} "
+    "share {shared}",
     "keypoints.side": 'expected "side" to be "left" or "right", found {found!r}',
     "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches",
+    "keypoints.untold_side": 'expected which hand it is, left or right as "side", found nothing '
+    "that says so, and the detector, which is asked then, sees no hand there",
 }
 
 _HAND_SIZES = {
@@ -183,7 +194,6 @@ _ADDRESSES = {
 SENTENCES: dict[str, str] = {
     **_IMAGES,
     **_ARRAYS,
-    **_INTRINSICS,
     **_KEYPOINTS,
     **_HAND_SIZES,
     **_PEOPLE,

@@ -49,8 +49,8 @@ class TestIntrinsics:
     @pytest.mark.parametrize(
         ("option", "sentence"),
         [
-            ("banana", "banana: expected fx,fy,cx,cy or a JSON file with intrinsics, found "
-             "neither numbers nor such a file"),
+            ("banana", "banana: expected fx,fy,cx,cy or a file with cameras, found neither "
+             "numbers nor such a file"),
             ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3"),
             ("-600,600,320,240", "intrinsics '-600,600,320,240': expected positive focal lengths, "
              "found fx = -600, fy = 600"),
@@ -65,8 +65,12 @@ class TestIntrinsics:
         ("content", "sentence"),
         [
             ("[]", "expected one 3x3 matrix for each of the 1 pictures, found 0"),
-            ("3", "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
+            ("3", "expected K, a lens, a mapping from picture names to them or a list of them, "
              "found int"),
+            ("[[1, 0, 0], [0, 1, 0], [5, 6, 1]]", "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, "
+             "1]], found [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 6.0, 1.0]]"),
+            ('{"K": [[9, 0, 5], [0, 9, 5], [0, 0, 1]], "distortion": [0.1, 0.2, 0.3]}',
+             "expected 0, 4, 5, 8, 12 or 14 coefficients of a pinhole lens, found 3"),
             ('{"a": ', "expected JSON with intrinsics, found: Expecting value: line 1 column 7 "
              "(char 6)"),
             ('{"b.jpg": 3}', "expected names of pictures such as 'a.jpg', found none of them, but "
@@ -106,7 +110,7 @@ class TestKeypoints:
             shutil.copy(bad_files.HAND, pictures / name)
         (known / "a_keypoints.json").write_text('{"people": []}')
         share = "'a.jpg' and 'a.png' share a_keypoints.json"
-        sentence = f"{known}: expected a file of OpenPose's for every picture, found that {share}"
+        sentence = f"{known}: expected a file for every picture, found that {share}"
         refused(sentence, "--keypoints", known, images=pictures)
 
     def test_an_entry_fails_its_own_picture_alone(self, tmp_path, monkeypatch, say):
@@ -128,7 +132,7 @@ class TestKeypoints:
             "--device", "cpu",
         )  # fmt: skip
         assert told.status == 1
-        assert told.err.splitlines()[:-2] == [
+        assert told.err.splitlines()[:7] == [
             "failed b.jpg: p.json, entry 'b.jpg', hand 0: expected 21x2 or 21x3 numbers, "
             "found 20x2",
             "failed c.jpg: p.json, entry 'c.jpg', hand 0: expected positions in pixels, "
@@ -137,6 +141,8 @@ class TestKeypoints:
             "failed e.jpg: k.json: expected an entry for 'e.jpg', found none",
             "failed f.jpg: k.json, entry 'f.jpg': expected positive focal lengths, "
             "found fx = 620, fy = -620",
+            "3 images have unusable keypoints (see docs/inputs.md): see o.zarr.failures.csv",
+            "2 images have no usable K (see docs/inputs.md): see o.zarr.failures.csv",
         ]
         found = bad_files.statuses(Path("o.zarr"))
         assert {name for name, status in found.items() if status == "ok"} == {"a.jpg", "g.jpg"}
