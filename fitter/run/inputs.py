@@ -28,7 +28,6 @@ from fitter.inputs.people import People
 from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
 from fitter.inputs.videos import LocalFiles, VideoOptions
-from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
 from fitter.system.lock import WHOLE
