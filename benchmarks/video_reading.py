@@ -11,10 +11,8 @@ half second.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,9 +36,6 @@ from processes import Running
 from rich.console import Console
 from rich.table import Table
 
-IN_ORDER, ANYWHERE = 600, 60
-"""Frames that are read."""
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -48,9 +43,9 @@ class Reading:
 
     Attributes:
         frames: of the video.
-        index_seconds: of making the index.
-        kept_seconds: of reading the index that was kept.
-        in_order, anywhere: frames a second.
+        index_seconds: of making the index, CPU time.
+        kept_seconds: of reading the index that was kept, CPU time.
+        in_order, anywhere: frames a second of CPU time.
         peak_mib: the most resident memory, MiB.
     """
 
@@ -84,41 +79,12 @@ def repeated(clip: Path, path: Path, minutes: int) -> Path:
     return path
 
 
-def read_here(video: Path, index: Path) -> Reading:
-    """Measure reading in this process, which has done nothing before."""
-    from fitter.inputs.video_index import video_index
-    from fitter.inputs.video_reader import VideoReader
-
-    begun = time.perf_counter()
-    video_index(video, index)
-    made = time.perf_counter()
-    found = video_index(video, index)
-    kept = time.perf_counter()
-    reader = VideoReader(video, found)
-    count = min(IN_ORDER, len(found))
-    for number in range(count):
-        reader.frame(number)
-    in_order = time.perf_counter()
-    places = np.random.default_rng(0).integers(0, len(found), ANYWHERE)
-    for number in places.tolist():
-        reader.frame(number)
-    anywhere = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Reading(
-        len(found),
-        made - begun,
-        kept - made,
-        count / (in_order - kept),
-        ANYWHERE / (anywhere - in_order),
-        peak,
-    )
-
-
 def read(video: Path, index: Path) -> Reading:
     """Measure reading in a process of its own."""
     for file in index.glob("*"):
         file.unlink()
-    words = [sys.executable, __file__, str(video), str(index), "--read-here"]
+    script = Path(__file__).with_name("video_reading_process.py")
+    words = [sys.executable, str(script), str(video), str(index)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return Reading(**json.loads(done.stdout))
 
@@ -152,11 +118,7 @@ def main() -> None:
     options.add_argument("work", type=Path)
     options.add_argument("--minutes", type=positive, nargs="+", default=[1, 60])
     options.add_argument("--frames", type=positive, default=100, help="to fit of each video")
-    options.add_argument("--read-here", action="store_true", help="for a process of its own")
     given, rest = parse_with_rest(options)
-    if given.read_here:
-        sys.stdout.write(json.dumps(asdict(read_here(given.clip, given.work))))
-        return
     given.work.mkdir(parents=True, exist_ok=True)
     table = Table("minutes", "frames", "index s", "kept s", "in order /s", "anywhere /s", "MiB",
                   "fitted", "fit /s", "driver MiB", "detecting MiB")  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of, unescaped
 from fitter.inputs.videos import local_image
 from fitter.system.file_names import is_below
 
@@ -26,6 +27,6 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     Raises:
         InputError: the name leads out of the folder (`image.outside`), or there is no such image.
     """
-    if not is_below(name):
+    if not is_below(unescaped(name)):
         raise InputError("image.outside", file=folder / name, folder=folder)
-    return local_image(folder / name).read()[0]
+    return local_image(path_of(folder, name)).read()[0]
