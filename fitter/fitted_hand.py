@@ -355,9 +355,9 @@ def hand_texture(
         raise InputError("texture.models", expected=first, found=second)
     fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
     for hand, image, beside in tasks:
-        is_file = isinstance(image, str | Path)
-        pixels = local_image(Path(image)).read()[0] if is_file else image
-        fused.add(hand.extract_texture(pixels, size=size, others=beside))
+        if isinstance(image, str | Path):
+            image = local_image(Path(image)).read()[0]
+        fused.add(hand.extract_texture(image, size=size, others=beside))
     return fused.result()
 
 

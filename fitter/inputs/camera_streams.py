@@ -20,7 +20,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
-from fitter.inputs.video_streams import OpenedVideo, opened_video, upright
+from fitter.inputs.video_streams import OpenedVideo, Upright, opened_video
 
 _DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """By the operating system: FFmpeg's name for its cameras, and what the camera of a number is called
@@ -140,6 +140,7 @@ class _Recording:
 
     def __init__(self, video: OpenedVideo, out: Any) -> None:
         self.count = 0
+        self._upright = Upright()
         self._video, self._out = video, out
         self._copies = video.context.name in _COPIED
         if self._copies:
@@ -170,7 +171,7 @@ class _Recording:
         if is_shown or not self._copies:
             with contextlib.suppress(av.error.FFmpegError):
                 frames = packet.decode()
-        pixels = [upright(frame) for frame in frames] if is_shown else []
+        pixels = [self._upright.pixels(frame) for frame in frames] if is_shown else []
         if self._copies:
             packet.pts = (packet.pts or 0) - begun
             packet.dts = None if packet.dts is None else packet.dts - begun
