@@ -10,16 +10,16 @@ hands at several places and distances included. Beside it the same with the hand
 keypoints, moved and turned until the detected ones are met, which no fit can know better.
 
 Cameras of 1, 10 and 50 pictures are drawn at random from those of alike fields of view, for which
-the error of the estimate counts, as a factor. The estimate is corrected on one half of the pictures
-(by its own mean error, and shrunk toward the assumed 60 degrees as far as that helps) and judged on
-the other. Depth is as wrong as the focal length; what it does to the pose is counted, too.
+the error of the estimate counts, as a factor. The estimate is corrected by a line that is fitted on
+one half of the pictures, and judged on the other. Depth is as wrong as the focal length; what that
+does to the pose is counted, too.
 """
 
 from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,9 +45,8 @@ SEED, SIZE, CHUNK = 930000, 224, 16
 FOUND_WITHIN = 0.15
 """Mean distance of the keypoints that are found from the true ones, as a share of the picture's
 side, above which it is another hand that was found."""
-BINS = ((35, 50), (50, 70), (70, 100), (35, 100))
-"""Degrees; cameras are drawn from pictures within one of them. What counts is the assumed over the
-true focal length, which all pictures of the last one share, too."""
+BINS = ((35, 50), (50, 70), (70, 100))
+"""Degrees; cameras are drawn from pictures within one of them."""
 CAMERAS = 400
 """Cameras that are drawn of each bin and number of pictures."""
 DEFAULT = math.radians(60)
@@ -81,8 +80,9 @@ class Row:
         bias: mean of the logarithm of estimated over true focal length.
         spread: its standard deviation.
         assumed: median factor by which 60 degrees are wrong.
+        constant: the same of the one field of view that is best for the other half's cameras.
         estimated: the same of the estimate as it is.
-        corrected: the same of the corrected and shrunk one.
+        corrected: the same of the corrected one.
     """
 
     way: str
@@ -92,8 +92,40 @@ class Row:
     bias: float
     spread: float
     assumed: float
+    constant: float
     estimated: float
     corrected: float
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Cameras drawn at random, (C,) logarithms of focal lengths over the true one: estimated, and
+    of 60 degrees."""
+
+    estimate: np.ndarray
+    assumed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A line from the logarithm of the estimated focal length to that of the true one, both over
+    that of 60 degrees: what takes out a bias, also one that grows with the focal length, and keeps
+    as much of a scattered estimate as it is worth."""
+
+    slope: float
+    offset: float
+
+    @classmethod
+    def of(cls, cameras: Sequence[Cameras]) -> Correction:
+        """By least squares, of cameras whose true focal length is known."""
+        assumed = np.concatenate([some.assumed for some in cameras])
+        estimate = np.concatenate([some.estimate for some in cameras])
+        return cls(*map(float, np.polyfit(estimate - assumed, -assumed, 1)))
+
+    def __call__(self, cameras: Cameras) -> np.ndarray:
+        """(C,) logarithms of corrected over true focal length."""
+        corrected = self.slope * (cameras.estimate - cameras.assumed) + self.offset
+        return corrected + cameras.assumed
 
 
 def looks(work: Path, images: int) -> list[Look]:
@@ -187,55 +219,47 @@ def least(costs: np.ndarray) -> float:
     return float(x[at] + np.clip(move, -step, step))
 
 
-def estimates(
-    costs: np.ndarray, assumed: np.ndarray, places: np.ndarray, pictures: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of cameras drawn at random: logarithms of estimated and of assumed over true focal length.
-
-    The latter is that of a camera's first picture.
-    """
+def estimates(costs: np.ndarray, assumed: np.ndarray, places: np.ndarray, pictures: int) -> Cameras:
+    """Cameras drawn at random from the pictures at some places."""
     rng = np.random.default_rng([SEED, pictures, len(places)])
     drawn = [rng.choice(places, pictures, replace=False) for _ in range(CAMERAS)]
-    found = [(least(costs[some].mean(0)), assumed[some[0]]) for some in drawn]
-    return np.array([f for f, _ in found]), np.array([a for _, a in found])
+    return Cameras(
+        np.array([least(costs[some].mean(0)) for some in drawn]),
+        np.array([assumed[some].mean() for some in drawn]),
+    )
 
 
-def rows_of(way: str, costs: np.ndarray, found: list[Look]) -> list[Row]:
-    """All bins and numbers of pictures of one way to estimate."""
-    views = np.array([look.field_of_view for look in found])
+def rows_of(way: str, costs: np.ndarray, views: np.ndarray) -> list[Row]:
+    """All bins and numbers of pictures of one way to estimate, with (N,) fields of view, radians.
+
+    Numbers of pictures are left out that one of the bins has not.
+    """
     assumed = np.log(np.tan(views / 2) / math.tan(DEFAULT / 2))
     known = np.isfinite(costs).all(1)
-    halves = [known & (np.arange(len(found)) % 2 == half) for half in (0, 1)]
     rows = []
     for pictures in (1, 10, 50):
-        parts = []
-        for half in halves:
-            bins = [(views >= math.radians(a)) & (views < math.radians(b)) for a, b in BINS]
-            places = [np.flatnonzero(half & inside) for inside in bins]
-            parts.append([
-                estimates(costs, assumed, p, pictures) if len(p) >= pictures else None
-                for p in places
-            ])  # fmt: skip
-        if parts[0][-1] is None:
+        halves: list[list[Cameras]] = []
+        for half in (0, 1):
+            mine = known & (np.arange(len(views)) % 2 == half)
+            inside = [(views >= math.radians(a)) & (views < math.radians(b)) for a, b in BINS]
+            places = [np.flatnonzero(mine & some) for some in inside]
+            if min(map(len, places)) >= pictures:
+                halves.append([estimates(costs, assumed, some, pictures) for some in places])
+        if len(halves) < 2:
             continue
-        bias, share = correction(*parts[0][-1])
-        for (low, high), pair in zip(BINS, parts[1], strict=True):
-            if pair is None:
-                continue
-            estimate, default = pair
-            corrected = share * (estimate - bias) + (1 - share) * default
-            factors = [float(np.exp(np.median(np.abs(e)))) for e in (default, estimate, corrected)]
-            rows.append(Row(way, low, high, pictures, estimate.mean(), estimate.std(), *factors))
+        correction = Correction.of(halves[0])
+        constant = float(np.median(np.concatenate([cameras.assumed for cameras in halves[0]])))
+        for (low, high), cameras in zip(BINS, halves[1], strict=True):
+            errors = (
+                cameras.assumed,
+                cameras.assumed - constant,
+                cameras.estimate,
+                correction(cameras),
+            )
+            factors = [float(np.exp(np.median(np.abs(error)))) for error in errors]
+            of_estimate = float(cameras.estimate.mean()), float(cameras.estimate.std())
+            rows.append(Row(way, low, high, pictures, *of_estimate, *factors))
     return rows
-
-
-def correction(estimate: np.ndarray, assumed: np.ndarray) -> tuple[float, float]:
-    """Bias of estimates, and the share in [0, 1] of the corrected one that beside the assumed
-    value leaves the least mean absolute error."""
-    bias = float(np.median(estimate))
-    shares = np.linspace(0, 1, 41)
-    errors = [np.abs(s * (estimate - bias) + (1 - s) * assumed).mean() for s in shares]
-    return bias, float(shares[int(np.argmin(errors))])
 
 
 def main() -> None:
@@ -250,14 +274,15 @@ def main() -> None:
         write_whole(fits, lambda file: np.save(file, np.stack(fitted(found))), durable=False)
     costs, errors, depths = np.load(fits)
     ways = {"fits": costs, "known hand": known_costs(found)}
-    rows = [row for way, of_way in ways.items() for row in rows_of(way, of_way, found)]
+    views = np.array([look.field_of_view for look in found])
+    rows = [row for way, of_way in ways.items() for row in rows_of(way, of_way, views)]
     console = Console()
-    table = Table(
-        "way", "degrees", "pictures", "bias", "spread", "60 degrees", "estimate", "corrected"
-    )
+    heads = ("way", "degrees", "pictures", "bias", "spread")
+    table = Table(*heads, "60 degrees", "constant", "estimate", "corrected")
     for r in rows:
         numbers = [f"{r.bias:+.2f}", f"{r.spread:.2f}"]
-        numbers += [f"{factor:.2f}" for factor in (r.assumed, r.estimated, r.corrected)]
+        factors = (r.assumed, r.constant, r.estimated, r.corrected)
+        numbers += [f"{factor:.2f}" for factor in factors]
         table.add_row(r.way, f"{r.least}-{r.most}", str(r.pictures), *numbers)
     console.print(f"{len(found)} hands found in {given.images} pictures", table)
     pose = Table("assumed / true focal length", *(f"{ratio:.2f}" for ratio in RATIOS))
