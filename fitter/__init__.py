@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.frame_hand import FrameHand
     from fitter.inputs.dataset_request import DatasetRequest
+    from fitter.lens import Lens
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
     from fitter.report import ReportOptions, write_report
@@ -51,6 +52,7 @@ __all__ = [
     "HandFitter",
     "HandObservation",
     "InputError",
+    "Lens",
     "LostError",
     "OverlayStyle",
     "ReportOptions",
@@ -85,6 +87,7 @@ __getattr__, __dir__ = lazy_face(
         "InputError": "fitter.errors",
         "LostError": "fitter.errors",
         "OverlayStyle": "fitter.rendering.overlay_style",
+        "Lens": "fitter.lens",
         "ReportOptions": "fitter.report",
         "Results": "fitter.results",
         "Rig": "fitter.rig",

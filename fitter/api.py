@@ -34,6 +34,7 @@ from fitter.rig import Rig
 if TYPE_CHECKING:
     from fitter.fitting.detected_image import DetectedImage
     from fitter.inputs.given_frames import GivenFrame
+    from fitter.inputs.through_lens import ThroughLens
     from fitter.records import HandObservation, ImageRecord
     from fitter.run.request import RunRequest
     from fitter.run.summary import Summary
@@ -367,10 +368,10 @@ class HandFitter:
 
     def _detect(self, given: GivenImages, place: int) -> DetectedImage:
         record = given.record(place, math.radians(self.config.camera.default_fov_degrees))
-        mask = given.mask(place, record)
-        objects = given.objects_in(place, record)
-        found = self._found(record, given.hands[place], mask, given.hand_sizes[place])
-        return replace(found, objects=objects)
+        mask, through = given.mask(place, record), given.through(place, record)
+        found = self._found(record, given.hands[place], mask, given.hand_sizes[place], through)
+        assert found.size is not None  # it was read
+        return replace(found, objects=given.objects_in(place, record, found.size))
 
     def _found(
         self,
@@ -378,16 +379,18 @@ class HandFitter:
         hands: Sequence[HandObservation] | None,
         mask: np.ndarray | None,
         size: float | None,
+        through: ThroughLens | None = None,
     ) -> DetectedImage:
         """The hands of an image: those that are given, or the detector's where that is None."""
         from fitter.workers.image_detector import ImageDetector, find_hands
 
         if hands is not None:
-            return _sized(find_hands(record, hands, mask, None, self.config), size)
+            return _sized(find_hands(record, hands, mask, None, self.config, through), size)
         if self._detector is None:
             self._detector = ImageDetector(self.config, detects=True)
         try:
-            found = find_hands(record, None, mask, self._detector.detector, self.config)
+            detector = self._detector.detector
+            found = find_hands(record, None, mask, detector, self.config, through)
         except Exception:
             # After an error of its own MediaPipe's graph refuses every further image.
             self.close()

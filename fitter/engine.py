@@ -307,7 +307,7 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
     if image.size is None:
         return replace(row, image_error=image.error)
     return replace(
-        row,
+        row.with_lens(image.lens),
         image_status="ok" if hands else "no_hand",
         image_width=image.size[0],
         image_height=image.size[1],

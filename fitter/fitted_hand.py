@@ -11,6 +11,8 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.formats.hand_record import HandRecord
+from fitter.inputs.through_lens import ThroughLens, taken_through
+from fitter.lens import Lens
 from fitter.posed_hand import PosedHand
 from fitter.records import IntrinsicsSource
 from fitter.store.schema import HandRow, ImageRow
@@ -38,6 +40,9 @@ class FittedHand(PosedHand):
         image_size: (width, height) of the upright image, pixels.
         intrinsics: (3, 3) float64 K of the image, pixels.
         intrinsics_source: "given", "exif" or "default".
+        lens: the lens that took the image, where it distorts, with the size of the image as it was
+            taken; `image_size`, `intrinsics` and all positions are then of the image without
+            distortion, which `undistorted` makes. None where it does not.
         faces: (F, 3) int64 triangles of `vertices`, counter-clockwise seen from outside.
         vertices: (V, 3) mesh, metres, camera frame.
         valid: whether the fit can be used.
@@ -109,6 +114,7 @@ class FittedHand(PosedHand):
     image_size: tuple[int, int]
     intrinsics: np.ndarray
     intrinsics_source: IntrinsicsSource
+    lens: Lens | None = None
 
     @classmethod
     def of(cls, name: str, image: ImageRow, hand: HandRow, meshes: HandMeshes) -> Self:
@@ -125,9 +131,14 @@ class FittedHand(PosedHand):
             image_size=(image.image_width, image.image_height),
             intrinsics=image.intrinsics,
             intrinsics_source=image.intrinsics_source,
+            lens=image.lens,
             faces=meshes.faces(hand.side),
             meshes=meshes,
         )
+
+    @property
+    def _through(self) -> ThroughLens | None:
+        return taken_through(self.lens, self.intrinsics, self.image_size)
 
     @property
     def title(self) -> str:
@@ -141,8 +152,23 @@ class FittedHand(PosedHand):
             image_height=height,
             intrinsics=self.intrinsics,
             intrinsics_source=self.intrinsics_source,
-        )
+        ).with_lens(self.lens)
         return HandRecord(self.image_name, None, None, image, self)
+
+    def undistorted(self, image: np.ndarray) -> np.ndarray:
+        """The hand's image as its K, its size and all positions have it: without the distortion of
+        its lens, black where that shows nothing.
+
+        Args:
+            image: (h, w, 3) uint8 RGB as it was taken, upright.
+
+        Returns:
+            (H, W, 3) uint8 RGB of `image_size`; `image` itself where no lens distorts it.
+
+        Raises:
+            InputError: it is no image, or another size than the one that was fitted.
+        """
+        return _pixels_of(image, [self])
 
     def overlay(
         self,
@@ -156,7 +182,8 @@ class FittedHand(PosedHand):
         """The hand rendered over its image, by default with its skeleton, side and score.
 
         Args:
-            image: (H, W, 3) uint8 RGB, of `image_size`.
+            image: (H, W, 3) uint8 RGB, as it was taken; of a lens that distorts, what is
+                returned is without distortion.
             style: "mesh", "outline", "side-by-side", "appearance", or a whole `OverlayStyle`.
             opacity: of the hand, in [0, 1]; None leaves that of the style.
             views: further sides to show it from, beside the image: "side", "top", "back"; None
@@ -230,7 +257,10 @@ class FittedHand(PosedHand):
         self.fitted_vertices()
         pixels = _pixels_of(image, [self])
         if mask is not None:
-            mask = check_mask(mask, self.image_size, f"mask of {self.image_name}")
+            through = self._through
+            size = self.image_size if through is None else through.size
+            mask = check_mask(mask, size, f"mask of {self.image_name}")
+            mask = mask if through is None else through.mask(mask)
         fitted = [other for other in others if other.vertices is not None]
         return self.meshes.view(self, self.intrinsics, pixels, fitted, mask)
 
@@ -331,7 +361,7 @@ def hand_texture(
 
 
 def _pixels_of(image: np.ndarray, hands: Sequence[FittedHand]) -> np.ndarray:
-    """The image (H, W, 3) uint8 of these hands.
+    """The image (H, W, 3) uint8 of these hands, without distortion.
 
     Raises:
         InputError: it is no image, or another size than the one that was fitted.
@@ -341,6 +371,8 @@ def _pixels_of(image: np.ndarray, hands: Sequence[FittedHand]) -> np.ndarray:
     pixels = check_pixels(image, "image")
     size = (pixels.shape[1], pixels.shape[0])
     for hand in hands:
+        if hand._through is not None:
+            return hand._through.pixels(pixels, hand.image_name)
         if hand.image_size != size:
             raise InputError(
                 "hand.other_image", file=hand.image_name, expected=hand.image_size, found=size

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.lens import Lens
 from fitter.store.schema import HandRow
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class PosedHand(HandRow):
         return f"{type(self).__name__}({self.side} hand in {self.title}, {score})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field that is not None, by name: NumPy arrays, numbers and texts, no `meshes`."""
+        """Every field that is not None, by name: NumPy arrays, numbers and texts, a lens
+        as a dictionary, no `meshes`."""
         names = (field.name for field in fields(self) if field.name != "meshes")
         values = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+        return {
+            name: value.as_json() if isinstance(value, Lens) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
     @property
     def person_texture(self) -> HandTexture | None:

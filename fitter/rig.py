@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from fitter.lens import LensModel
+
 BETWEEN = "\x01"
 """Between names in the text of `FrameNames`: it sorts before every other character, so that texts
 sort as the names of their frames do. No name that is taken has it."""
@@ -31,8 +33,9 @@ class RigCamera:
         rotation: (3, 3) float64, from the rig's axes to the camera's (x right, y down, z forward).
         translation: (3,) float64 metres: where the rig's origin lies in the camera's frame.
         distortion: (D,) float64 coefficients in OpenCV's order (k1, k2, p1, p2, k3, ...); D is 0
-            for none, else 4, 5, 8, 12 or 14.
+            for none, else 4, 5, 8, 12 or 14; of a fisheye it is 4.
         size: (width, height) in pixels of the images that K is for, or None where it is not said.
+        model: what they are coefficients of, see `fitter.lens.LensModel`.
     """
 
     name: str
@@ -41,6 +44,7 @@ class RigCamera:
     translation: np.ndarray
     distortion: np.ndarray = field(default_factory=_undistorted)
     size: tuple[int, int] | None = None
+    model: LensModel = "pinhole"
 
     @property
     def centre(self) -> np.ndarray:
@@ -84,6 +88,8 @@ def _as_json(camera: RigCamera) -> dict[str, Any]:
     }
     if len(camera.distortion):
         said["distortion"] = camera.distortion.tolist()
+    if camera.model != "pinhole":
+        said["model"] = camera.model
     if camera.size is not None:
         said["size"] = list(camera.size)
     return said
@@ -98,6 +104,7 @@ def _camera(said: Mapping[str, Any]) -> RigCamera:
         np.array(said["t"], np.float64),
         np.array(said.get("distortion", ()), np.float64),
         None if width is None or height is None else (width, height),
+        said.get("model", "pinhole"),
     )
 
 

@@ -191,7 +191,7 @@ SENTENCE_TOPICS = {
     "images": ("image", "array"),
     "lists": ("list", "json"),
     "addresses": ("address", "shard"),
-    "intrinsics": ("intrinsics",),
+    "intrinsics": ("intrinsics", "lens"),
     "keypoints": ("keypoints",),
     "hand-sizes": ("hand_size",),
     "people": ("people",),

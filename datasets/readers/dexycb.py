@@ -40,7 +40,7 @@ from datasets.readers.files import (
 )
 from datasets.readers.parameters import matrix_of_focal
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.records import Side
 
 _DATASET = "DexYCB"

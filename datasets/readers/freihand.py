@@ -34,8 +34,8 @@ from datasets.readers.files import JsonRows, read_raw_image, require_folder
 from datasets.readers.names import NumberedNames
 from datasets.readers.parameters import project
 from fitter.errors import InputError
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.inputs.images import opened
-from fitter.inputs.intrinsics import check_intrinsics
 
 _DATASET = "FreiHAND"
 _NUMBERED = re.compile(r"[0-9]{8}\.jpg")

@@ -28,7 +28,7 @@ from datasets.annotations import AnnotatedDefinition, AnnotatedHand, AnnotatedIm
 from datasets.readers.files import member, numbers, require_file, require_folder, require_size
 from datasets.readers.parameters import matrix_of_focal, project
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 
 _DATASET = "Ge et al.'s real set"
 _SIDE = 256

@@ -42,7 +42,7 @@ from datasets.readers.files import (
 from datasets.readers.parameters import OPENGL_TO_OPENCV, moved_root, project, to_matrix
 from fitter.conventions import KEYPOINT_ORDERS
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 
 _DATASET = "HO-3D"
 _SIZE = (640, 480)

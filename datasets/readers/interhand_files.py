@@ -20,7 +20,7 @@ from datasets.readers.json_stream import opened_json
 from datasets.readers.names import PackedNames
 from datasets.readers.parameters import matrix_of_focal
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 
 DATASET = "InterHand2.6M"
 SIDES = ("right", "left")

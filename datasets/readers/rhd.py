@@ -29,7 +29,7 @@ from datasets.readers.files import (
 from datasets.readers.names import ChosenNames
 from fitter.conventions import KEYPOINT_ORDERS
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.records import Side
 
 _DATASET = "RHD"

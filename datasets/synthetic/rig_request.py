@@ -10,6 +10,7 @@ from typing import Any, Self
 from datasets.synthetic.folder import LARGEST, SMALLEST, SyntheticRequest, is_folder_name
 from datasets.synthetic_layout import FOLDERS, FRAMES, SPLIT, VERTICES
 from fitter.errors import InputError
+from fitter.lens import is_straight
 from fitter.rig import Rig, RigCamera
 
 
@@ -111,7 +112,7 @@ def check_rig_to_render(rig: Rig, source: Path | str) -> None:
                 most=LARGEST,
                 found=_said(camera),
             )
-        if camera.distortion.any():
+        if not is_straight(camera):
             raise InputError("synthetic.rig_distortion", file=where)
 
 

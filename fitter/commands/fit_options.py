@@ -34,9 +34,10 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--intrinsics",
         type=text,
         metavar="K",
-        help="fx,fy,cx,cy in pixels for all images, or a JSON file: one 3x3, a mapping from file "
-        "name to 3x3, or a list of 3x3 in the order of the sorted names (FreiHAND's *_K.json); "
-        "without it EXIF is asked, then a default field of view is taken "
+        help="fx,fy,cx,cy in pixels for all images, or a file (JSON, YAML, XML, .npy, .npz, text): "
+        "one K, a mapping from file name to K, a list of K in the order of the sorted names, or a "
+        "calibration with its lens: OpenCV's, ROS's, Kalibr's, COLMAP's cameras.txt; without it "
+        "EXIF is asked, then a default field of view is taken "
         "(camera.default_fov_degrees)",
     )
     inputs.add_argument(

@@ -33,7 +33,7 @@ class InteractionConfig(Section):
         "before boxes are compared",
     )
     penetration_weight: float = Field(
-        300.0, ge=0, description="weight of hands in each other: a sum over shares of the surface"
+        3000.0, ge=0, description="weight of hands in each other: a sum over shares of the surface"
     )
     penetration_scale: float = Field(
         0.003, gt=0, description="depth in metres at which penetration counts linearly"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from fitter.contact.contact_points import Contacts, contacts
+    from fitter.contact.contact_points import Contacts, ContactTable, contacts
     from fitter.contact.distance import signed_distance, signed_distance_reference
     from fitter.contact.grid import DistanceGrid
     from fitter.contact.pair_energies import PenetrationForm, attraction, penetration
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fitter.contact.topology import closed
 
 __all__ = [
+    "ContactTable",
     "Contacts",
     "DistanceGrid",
     "HandParts",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "contact_points": ("Contacts", "contacts"),
+    "contact_points": ("ContactTable", "Contacts", "contacts"),
     "distance": ("signed_distance", "signed_distance_reference"),
     "grid": ("DistanceGrid",),
     "pair_energies": ("PenetrationForm", "attraction", "penetration"),

@@ -4,6 +4,7 @@ and least squares are made of."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -58,6 +59,35 @@ class Contacts:
         """(B,) sums of values (N,) of the contacts; NaN for a broken pair."""
         total = torch.zeros(self.batch, dtype=values.dtype, device=values.device)
         return torch.where(self.broken, torch.nan, total.index_add(0, self.pair, values))
+
+
+@dataclass(frozen=True)
+class ContactTable:
+    """Contacts by pair, all pairs with as many places as the one with the most contacts.
+
+    Attributes:
+        row: (B, N) int64 which contact, 0 where there is none.
+        used: (B, N) bool, whether there is one.
+    """
+
+    row: Tensor
+    used: Tensor
+
+    @classmethod
+    def of(cls, near: Contacts) -> Self:
+        """That of contacts, in their order."""
+        count = torch.bincount(near.pair, minlength=near.batch)
+        places = torch.arange(max(count.tolist(), default=0), device=count.device)
+        row = (count.cumsum(0) - count)[:, None] + places
+        used = places < count[:, None]
+        return cls(torch.where(used, row, 0), used)
+
+    def filled(self, values: Tensor) -> Tensor:
+        """(B, N, ...) of values (K, ...) of the contacts; 0 where there is none."""
+        if not len(values):
+            return values.new_zeros(*self.row.shape, *values.shape[1:])
+        used = self.used.view(*self.used.shape, *[1] * (values.ndim - 1))
+        return torch.where(used, values[self.row], 0)
 
 
 def contacts(first: Surface, second: Surface, reach: float, search: Search = find) -> Contacts:

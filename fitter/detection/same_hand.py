@@ -33,9 +33,14 @@ def unordered_distance(a: HandObservation, b: HandObservation) -> float:
 
     It is the symmetric chamfer distance of the two sets.
     """
-    distance = np.linalg.norm(a.keypoints[:, None] - b.keypoints[None], axis=2)
-    nearest = 0.5 * (distance.min(axis=0).mean() + distance.min(axis=1).mean())
+    nearest = nearest_distance(a.keypoints, b.keypoints)
     return float(nearest / max(hand_size(a), hand_size(b), 1e-9))
+
+
+def nearest_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean distance of each point of two sets (N, 2) and (M, 2) to the other's nearest, pixels."""
+    distance = np.linalg.norm(a[:, None] - b[None], axis=2)
+    return float(0.5 * (distance.min(axis=0).mean() + distance.min(axis=1).mean()))
 
 
 def drop_duplicates(

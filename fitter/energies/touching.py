@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitter.contact import Contacts, HandParts, Surface, self_contacts
+from fitter.contact import Contacts, ContactTable, HandParts, Surface, self_contacts
 from fitter.contact import self_penetration as self_penetration_of
 from fitter.energies.declare import energy, least_squares
 from fitter.energies.residuals import Quadratic
@@ -22,7 +22,7 @@ class GapLoss:
     Attributes:
         reach: metres; None for penetration alone, ``gap^2`` inside and nothing outside. Else
             attraction: Tukey's biweight of gaps outside up to `reach`, as `fitter.contact`'s
-            `attraction`, and nothing inside.
+            `attraction`; inside it is the constant of a gap of 0.
     """
 
     reach: float | None = None
@@ -63,7 +63,7 @@ def gap_quadratic(
         second. NaN for a broken pair.
     """
     value, weight = loss(near.gap)
-    table = _padded(near)
+    table = ContactTable.of(near)
     blocks = []
     normal = near.normal[:, None]
     if first is not None:
@@ -115,30 +115,7 @@ def self_penetration(vertices: Tensor, parts: tuple[Tensor, HandParts]) -> Tenso
     return self_penetration_of(Surface(vertices, faces), own)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Contacts by pair: (B, N) rows of them, and whether there is one."""
-
-    row: Tensor
-    used: Tensor
-
-    def filled(self, values: Tensor) -> Tensor:
-        """(B, N, ...) of values (K, ...); 0 where there is no contact."""
-        if not len(values):
-            return values.new_zeros(*self.row.shape, *values.shape[1:])
-        used = self.used.view(*self.used.shape, *[1] * (values.ndim - 1))
-        return torch.where(used, values[self.row], 0)
-
-
-def _padded(near: Contacts) -> _Table:
-    count = torch.bincount(near.pair, minlength=near.batch)
-    places = torch.arange(max(count.tolist(), default=0), device=count.device)
-    row = (count.cumsum(0) - count)[:, None] + places
-    used = places < count[:, None]
-    return _Table(torch.where(used, row, 0), used)
-
-
-def _rows(surface: SurfaceJacobian, vertices: Tensor, pull: Tensor, table: _Table) -> Tensor:
+def _rows(surface: SurfaceJacobian, vertices: Tensor, pull: Tensor, table: ContactTable) -> Tensor:
     """(B, N, D) derivatives of gaps by a hand's tangent vector, of the vertices (K, k) that they
     depend on and their derivatives (K, k, 3) by these."""
     cotangents = table.filled(pull.to(surface.vertices.dtype))

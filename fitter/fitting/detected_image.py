@@ -11,6 +11,7 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
+from fitter.lens import Lens
 from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
@@ -33,6 +34,8 @@ class DetectedImage:
         has_mask: whether a mask was given.
         time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
+        lens: the lens that took the image, where it distorts: all else, `size` included, is as of
+            the image without distortion. None where it does not.
         intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
@@ -49,6 +52,7 @@ class DetectedImage:
     has_mask: bool = False
     time: float | None = None
     objects: tuple[PosedObject, ...] = ()
+    lens: Lens | None = None
     intrinsics_note: str = ""
 
     def of_size(self, hand_size: float) -> DetectedImage:

@@ -45,6 +45,7 @@ class HandRecord:
         of_image = {
             "intrinsics": None if self.image.intrinsics is None else self.image.intrinsics.tolist(),
             "image_size": [self.image.image_width, self.image.image_height],
+            "lens": None if self.image.lens is None else self.image.lens.as_json(),
         }
         if self.views is None:
             facts |= of_image

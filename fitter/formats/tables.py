@@ -120,6 +120,7 @@ def json_object(record: HandRecord, meshes: HandMeshes | None = None) -> str:
         values["image_size"] = [image.image_width, image.image_height]
         values["intrinsics"] = image.intrinsics
         values["intrinsics_source"] = image.intrinsics_source
+        values["lens"] = None if image.lens is None else image.lens.as_json()
     else:
         values["frame_name"] = record.image_name
     values["vertices"] = values["faces"] = None

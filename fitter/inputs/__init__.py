@@ -23,6 +23,7 @@ from fitter.lazy import lazy_face
 if TYPE_CHECKING:
     from fitter.inputs.arrays import check_mask, check_pixels
     from fitter.inputs.camera_exif import CameraExif
+    from fitter.inputs.camera_matrices import check_intrinsics
     from fitter.inputs.hand_sizes import HandSizes
     from fitter.inputs.images import (
         ImageEntry,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         read_image,
         read_image_and_exif,
     )
-    from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
+    from fitter.inputs.intrinsics import Intrinsics
     from fitter.inputs.keypoint_files import KeypointFiles, hand_observation
     from fitter.inputs.listing import ImageSource
     from fitter.inputs.mask_files import MaskFolder, read_mask
@@ -70,7 +71,7 @@ __getattr__, __dir__ = lazy_face(
         "NameList": "fitter.inputs.names",
         "ReadLimits": "fitter.inputs.images",
         "Sources": "fitter.inputs.sources",
-        "check_intrinsics": "fitter.inputs.intrinsics",
+        "check_intrinsics": "fitter.inputs.camera_matrices",
         "check_mask": "fitter.inputs.arrays",
         "check_pixels": "fitter.inputs.arrays",
         "hand_observation": "fitter.inputs.keypoint_files",

@@ -22,12 +22,12 @@ from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.inputs.dataset_request import DatasetPart, DatasetRequest, used_parts
 from fitter.inputs.datasets import DatasetOffer, dataset_offer
 from fitter.inputs.digests import outcome
 from fitter.inputs.image_files import ImageFile, MissingFile
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
-from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.seen_hands import observations
 from fitter.inputs.seen_images import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
 from fitter.inputs.arrays import check_mask, check_pixels
 from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.camera_files import camera_of
+from fitter.inputs.camera_matrices import Belongs
 from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
 from fitter.inputs.images import ImageEntry
-from fitter.inputs.intrinsics import Intrinsics, check_intrinsics
+from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import hand_observation
 from fitter.inputs.mask_files import read_mask
 from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
+from fitter.inputs.through_lens import ThroughLens
+from fitter.lens import Lens
 from fitter.records import HandObservation, ImageRecord
 
 
@@ -33,7 +37,8 @@ class GivenImages:
 
     Attributes:
         images: files or checked pixels.
-        intrinsics: checked K of each, or None.
+        intrinsics: checked K of each, or its camera with its lens, or None.
+        belongs: what these are given for.
         hands: of each, or None where they are to be detected.
         masks: of each, not checked, or None.
         objects: checked, of each.
@@ -42,7 +47,8 @@ class GivenImages:
     """
 
     images: list[ImageFile | np.ndarray]
-    intrinsics: list[np.ndarray | None]
+    intrinsics: list[np.ndarray | Lens | None]
+    belongs: Belongs
     hands: list[list[HandObservation] | None]
     masks: list[Any]
     objects: list[tuple[PosedObject, ...]]
@@ -65,7 +71,8 @@ class GivenImages:
         elif not isinstance(images, Sequence | np.ndarray):
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
-        matrices = [K] * count if is_matrix(K) else for_each("K", K, count, is_single)
+        is_one = is_matrix(K) or isinstance(K, Lens)
+        matrices = [K] * count if is_one else for_each("K", K, count, is_single)
         hands = for_each("keypoints", given.keypoints, count, is_single)
         checked = [checked_image(image, _name(image, place)) for place, image in enumerate(images)]
         names = [_name(image, place) for place, image in enumerate(images)]
@@ -74,9 +81,10 @@ class GivenImages:
         return cls(
             checked,
             [
-                None if matrix is None else check_intrinsics(matrix, f"K of {name}")
+                None if matrix is None else camera_of(matrix, f"K of {name}")
                 for matrix, name in zip(matrices, names, strict=True)
             ],
+            "image" if count == 1 else "camera" if is_one else "crops",
             [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
             for_each("masks", given.masks, count, is_single),
             [
@@ -102,27 +110,41 @@ class GivenImages:
         pixels, exif = image.read() if isinstance(image, ImageFile) else (image, exif)
         path = Path(self.name(place))
         size = (pixels.shape[1], pixels.shape[0])
-        known = Intrinsics(
-            origin=f"K of {self.name(place)}",
-            everywhere=self.intrinsics[place],
-            default_field_of_view=default_field_of_view,
-        )
+        known = replace(self._known(place), default_field_of_view=default_field_of_view)
         entry = ImageEntry(self.name(place), path)
         matrix, source = known.intrinsics_for(entry, place, size, exif)
         return ImageRecord(self.name(place), path, pixels, matrix, source)
+
+    def through(self, place: int, image: ImageRecord) -> ThroughLens | None:
+        """How a given lens that distorts took an image; None without one."""
+        size = (image.pixels.shape[1], image.pixels.shape[0])
+        return self._known(place).through(ImageEntry(image.name, image.path), place, size)
+
+    def _known(self, place: int) -> Intrinsics:
+        return Intrinsics(
+            origin=f"K of {self.name(place)}",
+            everywhere=self.intrinsics[place],
+            belongs=self.belongs,
+        )
 
     def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
         """The image's mask (H, W) bool, or None."""
         size = (image.pixels.shape[1], image.pixels.shape[0])
         return given_mask(self.masks[place], size, f"mask of {image.name}")
 
-    def objects_in(self, place: int, image: ImageRecord) -> tuple[PosedObject, ...]:
+    def objects_in(
+        self, place: int, image: ImageRecord, size: tuple[int, int]
+    ) -> tuple[PosedObject, ...]:
         """The image's objects.
+
+        Args:
+            place: of the image.
+            image: as it was taken, with its K.
+            size: (width, height) of the images that K is of, pixels.
 
         Raises:
             InputError: the image cannot show them, see `require_in`.
         """
-        size = (image.pixels.shape[1], image.pixels.shape[0])
         picture = PosedIn(image.name, size, image.intrinsics, image.intrinsics_source)
         require_in(picture, self.objects[place], f"objects of {image.name}")
         return self.objects[place]

@@ -24,6 +24,7 @@ from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.people import ImagePeople
+from fitter.inputs.through_lens import ThroughLens
 from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
 
 
@@ -104,8 +105,20 @@ class ImageTask:
         known = self.intrinsics
         said = None if known.is_given else self._said_intrinsics()
         if said is not None:
-            known = replace(known, origin=self.file.label, everywhere=said)
+            label = self.file.label
+            known = replace(known, origin=label, everywhere=said, belongs="crops")
         return known.intrinsics_for(self.entry, self.place, size, exif)
+
+    def through(self, size: tuple[int, int]) -> ThroughLens | None:
+        """How a given lens that distorts took the image; None without one.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
+
+        Raises:
+            InputError: the lens is none of this image.
+        """
+        return self.intrinsics.through(self.entry, self.place, size)
 
     def intrinsics_note(
         self, size: tuple[int, int], exif: CameraExif, source: IntrinsicsSource

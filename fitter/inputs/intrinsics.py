@@ -1,11 +1,8 @@
-"""The intrinsics matrix K of every picture: from the user, else from EXIF, else a usual lens.
+"""The camera of every picture: from the user, else from EXIF, else a usual lens.
 
-Pixel convention: K is taken as given, in the convention of `fitter.conventions` (centre of the
-top-left pixel at (0.5, 0.5)). Tools that put pixel centres at whole numbers, OpenCV's calibration
-among them, give cx and cy smaller by 0.5; add it when such a K is handed in and half a pixel
-matters. Public data sets do not say which convention their K follows, and for their crops the
-difference (half a pixel, below 1 mm at arm's length) is smaller than the differences between joint
-definitions, so it cannot be decided from annotated joints and is left alone.
+A camera that the user gives is a K (`fitter.inputs.camera_matrices` says in which convention) or
+has a lens that distorts; K is then that of the camera without distortion which takes its place
+(`fitter.inputs.through_lens`).
 """
 
 from __future__ import annotations
@@ -19,11 +16,15 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif
-from fitter.inputs.exif_focal import MIN_FOCAL_RATIO, focal_from_exif
+from fitter.inputs.camera_files import camera_of, read_cameras, said_of
+from fitter.inputs.camera_matrices import Belongs, check_intrinsics, require_size
+from fitter.inputs.exif_focal import focal_from_exif
 from fitter.inputs.frame_names import entry_of
 from fitter.inputs.images import ImageEntry
-from fitter.inputs.json_files import load_json, some_entries
-from fitter.inputs.numbers import as_numbers, shortened
+from fitter.inputs.json_files import some_entries
+from fitter.inputs.lens_sizes import of_size
+from fitter.inputs.through_lens import ThroughLens
+from fitter.lens import Lens
 from fitter.records import IntrinsicsSource
 
 DEFAULT_FIELD_OF_VIEW = math.radians(60.0)
@@ -41,17 +42,19 @@ class Intrinsics:
 
     Attributes:
         origin: what to name in messages: the option's text or its file.
-        everywhere: (3, 3) float64 K of all pictures, or None.
-        by_name: K entry of a picture by its name, not yet checked, or None.
-        by_index: K entries by place in the listing, not yet checked, or None.
+        everywhere: (3, 3) float64 K of all pictures, or their camera with its lens, or None.
+        by_name: entry of a picture by its name, not yet checked, or None.
+        by_index: entries by place in the listing, not yet checked, or None.
+        belongs: what these are given for, see `fitter.inputs.camera_matrices.Belongs`.
         default_field_of_view: radians along the longer side, used without K and EXIF.
         use_exif: whether EXIF may be consulted.
     """
 
     origin: str = "default"
-    everywhere: np.ndarray | None = None
+    everywhere: np.ndarray | Lens | None = None
     by_name: Mapping[str, object] | None = None
     by_index: Mapping[int, object] | None = None
+    belongs: Belongs = "camera"
     default_field_of_view: float = DEFAULT_FIELD_OF_VIEW
     use_exif: bool = True
 
@@ -59,6 +62,15 @@ class Intrinsics:
     def is_given(self) -> bool:
         """Whether the user gave any K."""
         return any(k is not None for k in (self.everywhere, self.by_name, self.by_index))
+
+    @property
+    def has_lenses(self) -> bool:
+        """Whether a lens that distorts may be among what was given."""
+        every = [self.everywhere, *(self.by_name or {}).values(), *(self.by_index or {}).values()]
+        return any(
+            not each.is_straight if isinstance(each, Lens) else isinstance(each, Mapping)
+            for each in every
+        )
 
     @staticmethod
     def from_option(
@@ -69,9 +81,9 @@ class Intrinsics:
         """Interpret the option ``--intrinsics``.
 
         Args:
-            option: None; or "fx,fy,cx,cy" in pixels, for all pictures; or the path of a JSON file
-                that holds {picture name: 3x3}, or a single 3x3 for all pictures, or, as FreiHAND's
-                ``*_K.json``, a list of 3x3 in the order of the sorted picture names.
+            option: None; or "fx,fy,cx,cy" in pixels, for all pictures; or the path of a file with
+                cameras, see `fitter.inputs.camera_files`: one of all pictures, one by each name,
+                or, as FreiHAND's ``*_K.json``, a list in the order of the sorted picture names.
             default_field_of_view: radians along the longer side.
             use_exif: whether EXIF may be consulted when there is no option.
 
@@ -93,15 +105,15 @@ class Intrinsics:
             matrix = [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
             everywhere = check_intrinsics(matrix, f"intrinsics {option!r}")
             return replace(without, origin=f"intrinsics {option!r}", everywhere=everywhere)
-        content = load_json(Path(option), "intrinsics", missing="intrinsics.neither")
-        if isinstance(content, dict):
-            return replace(without, origin=option, by_name=content)
-        if not isinstance(content, list):
-            raise InputError("intrinsics.layout", file=option, found=type(content).__name__)
-        if _is_matrix(content):
-            everywhere = check_intrinsics(content, option)
-            return replace(without, origin=option, everywhere=everywhere)
-        return replace(without, origin=option, by_index=dict(enumerate(content)))
+        found = read_cameras(Path(option))
+        return replace(
+            without,
+            origin=option,
+            everywhere=found.one,
+            by_name=found.by_name,
+            by_index=found.by_index,
+            belongs=found.belongs,
+        )
 
     def require_for(self, names: Iterable[str], count: int) -> None:
         """Refuse a file that belongs to other pictures.
@@ -131,11 +143,19 @@ class Intrinsics:
 
     def raw(self, entry: ImageEntry, index: int) -> object:
         """What was given for one picture, not checked; None where nothing was."""
-        if self.everywhere is not None:
+        if isinstance(self.everywhere, np.ndarray):
             return self.everywhere.tolist()
         if self.by_index is not None:
-            return self.by_index.get(index)
-        return None if self.by_name is None else self.by_name.get(entry.name)
+            return said_of(self.by_index.get(index))
+        return said_of(self.everywhere if self.by_name is None else self.by_name.get(entry.name))
+
+    def through(self, entry: ImageEntry, index: int, size: tuple[int, int]) -> ThroughLens | None:
+        """How a picture was taken by a camera whose lens distorts; None where it does not, or
+        nothing is known of it. Arguments and errors are those of `intrinsics_for`."""
+        given = self._given(entry, index, size)
+        if not isinstance(given, Lens) or given.is_straight:
+            return None
+        return ThroughLens.of(given)
 
     def intrinsics_for(
         self, entry: ImageEntry, index: int, size: tuple[int, int], exif: CameraExif
@@ -154,18 +174,11 @@ class Intrinsics:
         Raises:
             InputError: the file has no entry for the picture, or the entry is no such matrix.
         """
-        given = self._given(entry, index)
+        given = self._given(entry, index, size)
+        if isinstance(given, Lens):
+            through = None if given.is_straight else ThroughLens.of(given)
+            return (given if through is None else through.straight).intrinsics.copy(), "given"
         if given is not None:
-            smallest = min(given[0, 0], given[1, 1])
-            if smallest < MIN_FOCAL_RATIO * max(size):
-                raise InputError(
-                    "intrinsics.small_focal_length",
-                    file=self.origin,
-                    image=entry.name,
-                    width=size[0],
-                    height=size[1],
-                    found=float(smallest),
-                )
             return given, "given"
         focal = focal_from_exif(exif, size) if self.use_exif else None
         if focal is not None:
@@ -173,28 +186,25 @@ class Intrinsics:
         focal_length = 0.5 * max(size) / math.tan(0.5 * self.default_field_of_view)
         return centred_intrinsics((focal_length, focal_length), size), "default"
 
-    def _given(self, entry: ImageEntry, index: int) -> np.ndarray | None:
-        if self.everywhere is not None:
-            return self.everywhere.copy()
+    def _given(
+        self, entry: ImageEntry, index: int, size: tuple[int, int]
+    ) -> np.ndarray | Lens | None:
+        """What was given for a picture, checked: K, or a lens of this size."""
+        origin, found = self.origin, self.everywhere
         if self.by_index is not None:
-            return check_intrinsics(
-                self.by_index[index], f"{self.origin}, entry {index} ({entry.name})"
-            )
-        if self.by_name is not None:
+            origin = f"{self.origin}, entry {index} ({entry.name})"
+            found = camera_of(self.by_index[index], origin)
+        elif self.by_name is not None:
             if entry.name not in self.by_name:
                 raise InputError("intrinsics.no_entry", file=self.origin, image=entry.name)
-            return check_intrinsics(
-                self.by_name[entry.name], f"{self.origin}, entry {entry.name!r}"
-            )
-        return None
-
-
-def _is_matrix(content: list) -> bool:
-    """Whether a JSON list is one matrix, three rows of three numbers, and not a list of them."""
-    rows = [row for row in content if isinstance(row, list) and len(row) == 3]
-    return len(content) == len(rows) == 3 and all(
-        isinstance(number, int | float) for row in rows for number in row
-    )
+            origin = f"{self.origin}, entry {entry.name!r}"
+            found = camera_of(self.by_name[entry.name], origin)
+        if found is None:
+            return None
+        if isinstance(found, Lens):
+            return of_size(found, size, origin, entry.name, self.belongs)
+        require_size(found, size, self.origin, entry.name, self.belongs)
+        return found.copy()
 
 
 def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[str]) -> None:
@@ -216,35 +226,6 @@ def require_a_name(origin: object, given: Mapping[str, object], names: Iterable[
     if not given:
         raise InputError("list.no_names", file=origin, image=first)
     raise InputError("list.other_names", file=origin, image=first, found=next(iter(given)))
-
-
-def check_intrinsics(value: object, where: str) -> np.ndarray:
-    """Turn a value from outside into K.
-
-    Args:
-        value: what should be a 3x3 matrix.
-        where: what to name in messages.
-
-    Returns:
-        (3, 3) float64.
-
-    Raises:
-        InputError: the value has another shape, is not finite, has a focal length that is not
-            positive, or entries where a camera matrix has zeros and the one.
-    """
-    matrix = as_numbers(value)
-    if matrix is None:
-        raise InputError("intrinsics.no_numbers", file=where, found=shortened(value))
-    if matrix.shape != (3, 3):
-        raise InputError("intrinsics.shape", file=where, shape=list(matrix.shape))
-    if not np.isfinite(matrix).all():
-        raise InputError("intrinsics.not_finite", file=where)
-    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
-        raise InputError("intrinsics.focal_length", file=where, fx=fx, fy=fy)
-    if matrix[1, 0] != 0 or not np.array_equal(matrix[2], [0, 0, 1]):
-        raise InputError("intrinsics.form", file=where, found=matrix.tolist())
-    return matrix
 
 
 def centred_intrinsics(focal: tuple[float, float], size: tuple[int, int]) -> np.ndarray:

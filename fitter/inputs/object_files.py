@@ -22,8 +22,8 @@ import numpy as np
 from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.beside_files import BesideFolder, FolderCodes
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.inputs.digests import file_digest
-from fitter.inputs.intrinsics import check_intrinsics
 from fitter.inputs.json_files import load_json
 from fitter.inputs.object_poses import PosedIn, mesh_path, posed_object, require_in
 

@@ -10,7 +10,9 @@ JSON, lengths in metres, pixels of the images as they are on disk::
     ]}
 
 ``x_cam = R x_rig + t`` with camera axes x right, y down, z forward, as OpenCV and its calibration
-have them; ``distortion`` are OpenCV's coefficients. ``images`` is a folder or a pattern below the
+have them; ``distortion`` are OpenCV's coefficients, of a fisheye's
+where ``model`` is "fisheye"; an image without distortion has the same K and size, so that it shows
+only the middle of what a fisheye does. ``images`` is a folder or a pattern below the
 folder of all images, see `fitter.inputs.frames`; without it it is the folder of the camera's name.
 """
 
@@ -24,27 +26,22 @@ from typing import Any
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 from fitter.inputs.json_files import load_json
+from fitter.inputs.lens_sizes import LEAST_SEEN
 from fitter.inputs.numbers import as_numbers, shortened
 from fitter.inputs.undistortion import share_that_is_seen
+from fitter.lens import COEFFICIENTS, is_straight
 from fitter.rig import Rig, RigCamera
 
 NEEDED = ("name", "K", "R", "t")
-OPTIONAL = ("distortion", "size", "images")
-DISTORTION_LENGTHS = (0, 4, 5, 8, 12, 14)
-"""What OpenCV takes."""
-
+OPTIONAL = ("distortion", "model", "size", "images")
 LARGEST_SKEW = 1e-3
 """Most by which an entry of R R^T may differ from the identity's: digits that were left out when a
 rotation was written down are no error, a matrix in other units or a product with a scale is one."""
 
 _ROUNDING = 1e-12
 """A rotation that is off by less is taken as it is."""
-
-LEAST_SEEN = 0.5
-"""Share of an image at which rays of the lens's model have to arrive. In the corners polynomials
-often fail; coefficients of another K or in another order fail nearly everywhere."""
 
 FARTHEST_APART = 20.0
 """Metres between two cameras that see the same hands: in millimetres, pairs that are two
@@ -124,6 +121,7 @@ def _said(camera: RigCamera) -> dict[str, Any]:
         "R": camera.rotation,
         "t": camera.translation,
         "distortion": camera.distortion,
+        "model": camera.model,
     }
     return found | {"size": camera.size}
 
@@ -211,8 +209,13 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
     rotation = _numbers(said["R"], (3, 3), f"{where}, R")
     rotation = _nearest_rotation(rotation, f"{where}, R")
     distortion = _numbers(_flat(said.get("distortion", [])), (None,), f"{where}, distortion")
-    if len(distortion) not in DISTORTION_LENGTHS:
-        expected = ", ".join(map(str, DISTORTION_LENGTHS[:-1])) + f" or {DISTORTION_LENGTHS[-1]}"
+    model = said.get("model", "pinhole")
+    if model not in COEFFICIENTS:
+        expected = ", ".join(COEFFICIENTS)
+        raise InputError("lens.model", file=f"{where}, model", expected=expected, found=model)
+    lengths = COEFFICIENTS[model]
+    if len(distortion) not in lengths:
+        expected = " or ".join(filter(None, [", ".join(map(str, lengths[:-1])), str(lengths[-1])]))
         raise InputError(
             "rig.distortion", file=f"{where}, distortion", expected=expected, found=len(distortion)
         )
@@ -223,6 +226,7 @@ def _camera(said: Mapping[str, Any], where: str) -> RigCamera:
         translation=_numbers(_flat(said["t"]), (3,), f"{where}, t"),
         distortion=distortion,
         size=None if said.get("size") is None else _size(said["size"], f"{where}, size"),
+        model=model,
     )
     if camera.size is not None:
         require_lens(camera, camera.size, f"{where}, distortion")
@@ -240,11 +244,12 @@ def require_lens(camera: RigCamera, size: tuple[int, int], where: str) -> None:
     Raises:
         InputError: it does (`rig.lens`).
     """
-    if not camera.distortion.any():
+    if is_straight(camera):
         return
     share = share_that_is_seen(camera, size)
-    if share < LEAST_SEEN:
-        raise InputError("rig.lens", file=where, least=LEAST_SEEN, found=share)
+    least = LEAST_SEEN[camera.model]
+    if share < least:
+        raise InputError("rig.lens", file=where, least=least, found=share)
 
 
 def _flat(given: Any) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import read_part
-from fitter.inputs.intrinsics import check_intrinsics
+from fitter.inputs.camera_matrices import check_intrinsics
 
 SIDECAR_SUFFIXES = (".json", ".txt")
 """Endings of what may hold K, in the order in which they are looked for."""

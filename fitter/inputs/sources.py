@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from fitter.errors import InputError
+from fitter.inputs.camera_files import said_of
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import ImageFiles, LocalFile
@@ -187,7 +190,7 @@ class Sources:
         `ImageTask.inputs_digest` tells."""
         everywhere = self.intrinsics.everywhere
         by_image = self.intrinsics.by_name is not None or self.intrinsics.by_index is not None
-        one = None if everywhere is None else everywhere.tolist()
+        one = everywhere.tolist() if isinstance(everywhere, np.ndarray) else said_of(everywhere)
         return {
             "intrinsics": "given for each picture" if by_image else one,
             "keypoints": None if self.detects else "given",

@@ -1,38 +1,40 @@
-"""Images, positions and masks as a camera without distortion and with the same K would see them.
+"""Images, positions and masks as a camera without distortion would see them.
 
-OpenCV's model of a lens. Its images have the centre of the top-left pixel at (0, 0) and ours at
-(0.5, 0.5), which shows where pixels are sampled and nowhere else: K stays as it is given. OpenCV is
-loaded where it is needed, because a refusal of what is given beside the images needs it not.
-
-The model's polynomials may turn round: beyond some angle a ray that is farther from the axis comes
-out nearer to it, and the image would be shown a second time. What is beyond is not seen.
+That camera stands in the same place and looks the same way; its K and its images' size are the same
+or others (`PinholeCamera`). OpenCV's images have the centre of the top-left pixel at (0, 0) and
+ours at (0.5, 0.5), which shows where pixels are sampled and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from fitter.rig import RigCamera
+from fitter.inputs.lens_rays import rays_of, reach
+from fitter.lens import HasLens, Lens, LensModel, is_straight
 
 _KEPT_BYTES = 1 << 30
 """Of the maps of cameras that a process keeps. Those of an image of 12 megapixels take 84 MB."""
-
-_ITERATIONS, _PRECISION = 100, 1e-10
-"""When the search for an undistorted position ends."""
-
-_MISSED = 0.05
-"""Pixels by which a position may be missed when what was found for it is distorted again."""
 
 _AWAY = -100.0
 """A position outside of every image."""
 
 
+class PinholeCamera(NamedTuple):
+    """A camera without distortion: (3, 3) float64 K in pixels, and (width, height) of its images
+    in pixels."""
+
+    intrinsics: np.ndarray
+    size: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Undistortion:
-    """Where a camera's pixels are on its distorted images.
+    """Where the pixels of a camera without distortion are on the images that a lens made.
 
     Attributes:
         maps: (H, W, 2) int16 and (H, W) uint16, OpenCV's fixed-point maps.
@@ -43,12 +45,22 @@ class Undistortion:
     inside: np.ndarray | None
 
     @staticmethod
-    def of(camera: RigCamera, size: tuple[int, int]) -> Undistortion | None:
-        """Of a camera's images of (width, height) pixels; None without distortion."""
-        if not camera.distortion.any():
+    def of(
+        camera: HasLens, size: tuple[int, int], into: PinholeCamera | None = None
+    ) -> Undistortion | None:
+        """Of a camera's images; None without distortion.
+
+        Args:
+            camera: with its lens.
+            size: (width, height) of its images, pixels.
+            into: the camera without distortion; None for one with the same K and size.
+        """
+        if is_straight(camera):
             return None
-        matrix, lens = (part.astype(np.float64) for part in (camera.intrinsics, camera.distortion))
-        return _made(matrix.tobytes(), lens.tobytes(), size)
+        into = PinholeCamera(camera.intrinsics, size) if into is None else into
+        arrays = (camera.intrinsics, camera.distortion, into.intrinsics)
+        matrix, lens, straight = (part.astype(np.float64).tobytes() for part in arrays)
+        return _made((camera.model, matrix, lens, size, straight, into.size))
 
     @property
     def bytes(self) -> int:
@@ -74,94 +86,94 @@ class Undistortion:
         return share > 127
 
 
-def undistorted_points(camera: RigCamera, points: np.ndarray) -> np.ndarray:
-    """Positions (N, 2) pixels of a distorted image, in pixels of the one without distortion; NaN
-    where no ray of the lens's model goes."""
-    if not camera.distortion.any():
-        return points
-    import cv2
-
-    until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ITERATIONS, _PRECISION)
-    matrix, lens, none = camera.intrinsics, camera.distortion, np.zeros(3)
-    given = points.reshape(-1, 1, 2).astype(np.float64)
-    rays = cv2.undistortPointsIter(given, matrix, lens, np.eye(3), np.eye(3), until).reshape(-1, 2)
-    rays = np.column_stack([rays, np.ones(len(rays))])
-    # OpenCV returns something where its search does not end: it is one that comes back.
-    again = cv2.projectPoints(rays, none, none, matrix, lens)[0].reshape(-1, 2)
-    found = (rays @ matrix.T)[:, :2]
-    missed = np.linalg.norm(again - given[:, 0], axis=-1)
-    good = (missed < _MISSED) & (np.linalg.norm(rays[:, :2], axis=-1) < largest_radius(lens))
-    return np.where(good[:, None], found, np.nan)
-
-
-def largest_radius(distortion: np.ndarray) -> float:
-    """Tangent of the angle with the axis up to which a lens's radial polynomials grow; infinity
-    where they do not turn round.
-
-    OpenCV has r (1 + k1 s + k2 s^2 + k3 s^3) / (1 + k4 s + k5 s^2 + k6 s^3) with s = r^2.
+def undistorted_points(
+    camera: HasLens, points: np.ndarray, into: np.ndarray | None = None
+) -> np.ndarray:
+    """Positions of a distorted image in pixels of the one without distortion.
 
     Args:
-        distortion: (D,) OpenCV's coefficients.
+        camera: with its lens.
+        points: (N, 2) pixels of its image.
+        into: (3, 3) K of the camera without distortion; None for the same K.
+
+    Returns:
+        (N, 2) pixels, NaN where no ray of the lens's model goes.
     """
-    k = np.zeros(14)
-    k[: len(distortion)] = distortion
-    above = np.polynomial.Polynomial([1.0, k[0], k[1], k[4]])
-    below = np.polynomial.Polynomial([1.0, k[5], k[6], k[7]])
-    s = np.polynomial.Polynomial([0.0, 1.0])
-    # The numerator of the derivative after r.
-    slope = above * below + 2 * s * (above.deriv() * below - above * below.deriv())
-    roots = np.concatenate([slope.trim(1e-15).roots(), below.trim(1e-15).roots()])
-    ends = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)]
-    return float(np.sqrt(ends.min())) if len(ends) else np.inf
+    if is_straight(camera) and into is None:
+        return points
+    matrix = camera.intrinsics if into is None else into
+    rays = rays_of(camera, points)
+    return (np.column_stack([rays, np.ones(len(rays))]) @ matrix.T)[:, :2]
 
 
-def share_that_is_seen(camera: RigCamera, size: tuple[int, int]) -> float:
+def share_that_is_seen(camera: HasLens, size: tuple[int, int]) -> float:
     """Share of an image of (width, height) pixels at which rays of the lens's model arrive."""
+    matrix, distortion = (
+        part.astype(np.float64).tobytes() for part in (camera.intrinsics, camera.distortion)
+    )
+    return _share_that_is_seen(camera.model, matrix, distortion, size)
+
+
+@lru_cache(maxsize=64)
+def _share_that_is_seen(
+    model: LensModel, matrix: bytes, distortion: bytes, size: tuple[int, int]
+) -> float:
+    """The same, kept: most images of a run were taken by one lens."""
+    lens = Lens(np.frombuffer(matrix).reshape(3, 3), model, np.frombuffer(distortion))
     x, y = (np.linspace(0.5, side - 0.5, 33) for side in size)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    return float(np.isfinite(undistorted_points(camera, grid)).all(-1).mean())
+    return float(np.isfinite(undistorted_points(lens, grid)).all(-1).mean())
 
 
-_maps: OrderedDict[tuple[bytes, bytes, tuple[int, int]], Undistortion] = OrderedDict()
+_Key = tuple[LensModel, bytes, bytes, tuple[int, int], bytes, tuple[int, int]]
+
+_maps: OrderedDict[_Key, Undistortion] = OrderedDict()
 """Those that were used last at the end."""
 
 
-def _made(matrix: bytes, distortion: bytes, size: tuple[int, int]) -> Undistortion:
+def _made(key: _Key) -> Undistortion:
     """Of a camera, kept: frames ask for those of all cameras in turn."""
-    key = (matrix, distortion, size)
     if key not in _maps:
-        _maps[key] = _make(np.frombuffer(matrix).reshape(3, 3), np.frombuffer(distortion), size)
+        model, matrix, distortion, size, straight, into = key
+        lens = Lens(
+            np.frombuffer(matrix).reshape(3, 3),
+            model,
+            np.frombuffer(distortion),
+        )
+        camera = PinholeCamera(np.frombuffer(straight).reshape(3, 3), into)
+        _maps[key] = _make(lens, size, camera)
         while len(_maps) > 1 and sum(made.bytes for made in _maps.values()) > _KEPT_BYTES:
             _maps.popitem(last=False)
     _maps.move_to_end(key)
     return _maps[key]
 
 
-def _make(matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int]) -> Undistortion:
+def _make(lens: Lens, size: tuple[int, int], into: PinholeCamera) -> Undistortion:
     import cv2
 
-    opencv = matrix.copy()
-    opencv[:2, 2] -= 0.5  # it counts the centres of pixels from 0
-    x, y = cv2.initUndistortRectifyMap(opencv, distortion, np.eye(3), opencv, size, cv2.CV_32FC1)
+    matrix, straight = lens.intrinsics.copy(), into.intrinsics.copy()
+    for each in (matrix, straight):
+        each[:2, 2] -= 0.5  # OpenCV counts the centres of pixels from 0
+    fisheye = lens.model == "fisheye"
+    mapped = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
+    x, y = mapped(matrix, lens.distortion, np.eye(3), straight, into.size, cv2.CV_32FC1)
     width, height = size
-    seen = _is_seen(opencv, distortion, x, y)
+    seen = _is_seen(straight, reach(lens), x, y)
     inside = seen & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x[~seen] = y[~seen] = _AWAY
     maps = cv2.convertMaps(x, y, cv2.CV_16SC2)
     return Undistortion(maps, None if inside.all() else inside)
 
 
-def _is_seen(
-    matrix: np.ndarray, distortion: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
+def _is_seen(matrix: np.ndarray, longest: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Which pixels (H, W) bool without distortion the lens shows once and not turned round; (x, y),
-    each (H, W), is where they are on its image."""
+    each (H, W), is where they are on its image, `longest` its `reach`."""
     height, width = x.shape
     v, u = np.mgrid[:height, :width].astype(np.float32)
     inverse = np.linalg.inv(matrix).astype(np.float32)
     across = inverse[0, 0] * u + inverse[0, 1] * v + inverse[0, 2]
     down = inverse[1, 1] * v + inverse[1, 2]
-    near = np.hypot(across, down) < largest_radius(distortion)
+    near = np.hypot(across, down) < longest
     if min(height, width) < 2:
         return near
     (x_v, x_u), (y_v, y_u) = np.gradient(x), np.gradient(y)

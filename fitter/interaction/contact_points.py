@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from fitter.contact import Contacts, Surface, closed, contacts
+from fitter.contact import ContactTable, Surface, closed, contacts
 from fitter.hand_models.tangent import TangentLayout
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 
@@ -83,26 +83,14 @@ class ContactSurface:
             reach: metres outside the second within which a vertex is near.
         """
         found = contacts(Surface(first, self.faces), Surface(second, self.faces), reach)
-        return self.tables(found, second, self.shares)
-
-    def tables(self, found: Contacts, like: Tensor, shares: Tensor) -> ContactPoints:
-        """Contacts of P pairs as tables, with shares (V,) of the vertices of the first meshes."""
-        counts = torch.bincount(found.pair, minlength=found.batch)
-        start = counts.cumsum(0) - counts
-        place = torch.arange(len(found.pair), device=found.pair.device) - start[found.pair]
-        most = int(counts.max()) if len(counts) else 0
-
-        def table(values: Tensor) -> Tensor:
-            empty = values.new_zeros(found.batch, most, *values.shape[1:])
-            return empty.index_put((found.pair, place), values)
-
+        table = ContactTable.of(found).filled
         # A pair that is not finite has no contact, and no finite cost either.
         gap = torch.where(found.broken[:, None], torch.nan, table(found.gap))
         return ContactPoints(
             table(found.vertex),
             table(found.corners),
-            table(found.barycentrics.to(like)),
-            table(found.normal.to(like)),
+            table(found.barycentrics.to(second)),
+            table(found.normal.to(second)),
             gap,
-            table(shares[found.vertex]),
+            table(self.shares[found.vertex]),
         )

@@ -118,6 +118,11 @@ class GroupProblem:
         surface = self.surface.kinematics(hands.to(self.hands.offsets.dtype))
         return surface._replace(vertices=surface.vertices + self.hands.offsets)
 
+    def meshes(self, hands: HandParams) -> Tensor:
+        """(G n, V, 3) vertices of hands that need not keep to what is known of their shapes, as
+        `linearize` poses them."""
+        return self.posed(self.hands.known.sized(self.model.size, hands)).vertices
+
     def without_one_sided(self) -> Self:
         """The same without what only says that hands are not in each other or in another order,
         or not in known objects: how far apart they are it leaves open."""

@@ -13,6 +13,7 @@ from fitter.config.interaction import InteractionConfig
 from fitter.energies.known_objects import KnownObjects
 from fitter.energies.scene import SceneParams, focal_applied
 from fitter.hand_models.known_shape import KnownShape
+from fitter.interaction.apart import DEEP, deepest, one_in_front
 from fitter.interaction.contact_points import ContactSurface
 from fitter.interaction.coupling import to_other
 from fitter.interaction.group_problem import (
@@ -35,9 +36,10 @@ from fitter.interaction.occlusion import (
 from fitter.interaction.pictured import Bucket, HandsOfPictures
 from fitter.interaction.shared_shape import kept_shapes
 from fitter.interaction.things import hidden_by_thing
+from fitter.records import HandParams
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.stages import LeastSquaresObjective, StageTask, go_on
-from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
+from fitter.solvers import LevenbergMarquardt, SolverResult, Status, levenberg_marquardt, states
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class GroupScene:
     bucket: Bucket
     task: StageTask
 
-    def fitted(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
-        """The G n hands after all rounds, and (G,) bool which groups diverged."""
+    def fitted(self, params: SceneParams) -> list[tuple[SceneParams, Tensor]]:
+        """After each round that looks at penetration: the G n hands, and (G,) bool which groups
+        diverged up to then."""
         known = self._kept_shapes(params)
         placed = known.placed(self.task.model.fit.size, params.hand.to(torch.float64))
         params = params.with_hand(placed.to(params.transl.dtype))
@@ -64,22 +67,44 @@ class GroupScene:
         pairs = (start + first)[alike], (start + second)[alike]
         return kept_shapes(self.task.model.fit.size, params.betas, self.task.known, pairs)
 
-    def _rounds(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
-        config, model = self.config, self.task.model
-        options = LevenbergMarquardt(
-            max_iterations=config.iterations,
-            relative_tolerance=self.refiner.least_squares[-1].tolerance,
-        )
-        manifold = GroupManifold(model.fit.manifold, self.bucket.count)
+    def _rounds(self, params: SceneParams) -> list[tuple[SceneParams, Tensor]]:
+        size, weights = self.task.model.fit.size, self.config.penetration_weights
         diverged = torch.zeros(len(self.bucket.groups), dtype=torch.bool, device=self.left.device)
-        for penetration in config.penetration_weights:
-            problem = self.problem(params, penetration)
-            start = grouped(params.hand.to(torch.float64), self.bucket.count)
-            result = levenberg_marquardt(problem, start, options, manifold)
-            hand = self.task.known.sized(model.fit.size, flat(result.params))
+        after: list[tuple[SceneParams, Tensor]] = []
+        for weight in weights:
+            problem = self.problem(params, weight)
+            result = self._solved(problem, grouped(params.hand.to(torch.float64), problem.count))
+            if weight > 0:
+                result = self._taken_apart(problem, result)
+            hand = self.task.known.sized(size, flat(result.params))
             params = params.with_hand(hand.to(params.transl.dtype))
             diverged = diverged | (result.status == int(Status.DIVERGED))
-        return params, diverged
+            after.append((params, diverged))
+        return after[1:] or after
+
+    def _solved(self, problem: GroupProblem, start: HandParams) -> SolverResult[HandParams]:
+        options = LevenbergMarquardt(
+            max_iterations=self.config.iterations,
+            relative_tolerance=self.refiner.least_squares[-1].tolerance,
+        )
+        manifold = GroupManifold(self.task.model.fit.manifold, problem.count)
+        return levenberg_marquardt(problem, start, options, manifold)
+
+    def _taken_apart(
+        self, problem: GroupProblem, result: SolverResult[HandParams]
+    ) -> SolverResult[HandParams]:
+        """The result with that of groups whose hands are deep in each other still from where one
+        hand is in front of the other, where that costs less."""
+        deep = deepest(problem, flat(result.params)) > DEEP
+        index = (deep & (result.status != int(Status.DIVERGED))).nonzero().flatten()
+        if not len(index):
+            return result
+        part, best = problem.select(index), states.select(result, index)
+        for front in (1.0, -1.0):
+            tried = self._solved(part, one_in_front(part, best.params, front))
+            cheaper = (tried.cost < best.cost) & (tried.status != int(Status.DIVERGED))
+            best = states.where(cheaper, tried, best)
+        return result.with_rows(index, best)
 
     def finished(self, params: SceneParams) -> tuple[SceneParams, Tensor]:
         """The G n hands after the stages that come after least squares, once more, from where the

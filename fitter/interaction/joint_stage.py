@@ -122,10 +122,11 @@ class JointStage:
         before = refined.params[where]
         scene = self.scene(hands, bucket)
         with torch.inference_mode():
-            params, diverged = scene.fitted(before)
-        params, failed = scene.finished(params.map(torch.clone))
-        diverged = diverged | failed
-        kept = self._is_better(scene, before, params) & ~diverged.clone()
+            rounds = scene.fitted(before)
+        params, kept = self._last_good(scene, before, rounds)
+        if self.refiner.after_least_squares:
+            params, diverged = scene.finished(params.map(torch.clone))
+            kept = kept & self._is_better(scene, before, params) & ~diverged
         chosen = kept.repeat_interleave(bucket.count)
         after = _choose(chosen, params, before)
         index = chosen.nonzero().flatten()
@@ -149,6 +150,25 @@ class JointStage:
             )
             for k, place in enumerate(where.tolist())
         }
+
+    def _last_good(
+        self,
+        scene: GroupScene,
+        before: SceneParams,
+        rounds: Sequence[tuple[SceneParams, Tensor]],
+    ) -> tuple[SceneParams, Tensor]:
+        """Each group after its last round that is better than its hands' own fits, and (G,) bool
+        which groups have one. The later a round, the more penetration weighs there, and the more
+        hands that cannot come out of each other are bent for it."""
+        chosen = before
+        kept = torch.zeros(len(scene.bucket.groups), dtype=torch.bool, device=before.transl.device)
+        for params, diverged in reversed(rounds):
+            good = self._is_better(scene, before, params) & ~diverged.clone() & ~kept
+            chosen = _choose(good.repeat_interleave(scene.bucket.count), params, chosen)
+            kept = kept | good
+            if bool(kept.all()):
+                break
+        return chosen, kept
 
     def _is_better(self, scene: GroupScene, before: SceneParams, after: SceneParams) -> Tensor:
         """(G,) bool: no hand's keypoints are farther off than they may be."""

@@ -13,10 +13,11 @@ from fitter.interaction.coupling import to_other
 from fitter.interaction.group_problem import GroupProblem, flat
 from fitter.records import HandParams
 
-_UNDERSTATED = 2.0
-"""What the standard deviations of the approximation are multiplied by. Keypoints, masks and
-networks err together; the objective adds them up as if each erred alone. # not published: a rough
-choice on a dozen rendered pairs"""
+UNDERSTATED = (2.0, 2.0, 2.0)
+"""What the standard deviations of the approximation are multiplied by, along x, y and z. Keypoints,
+masks and networks err together; the objective adds them up as if each erred alone.
+``python scripts/fit_relative_place.py``, from ``benchmarks/results/touching_hands``.
+# not published"""
 
 _FLOOR = 1e-9
 """Added to the diagonal of a Hessian, relative to its largest entry."""
@@ -95,7 +96,8 @@ def _std(problem: GroupProblem, params: HandParams) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(hessian)
     solved = torch.cholesky_solve(rows.mT, factor)
     variance = _temperature(problem) * (rows.mT * solved).sum(1)
-    std = _UNDERSTATED * variance.clamp_min(0).sqrt().view(groups, count, 3)
+    std = variance.clamp_min(0).sqrt().view(groups, count, 3)
+    std = std * torch.tensor(UNDERSTATED).to(std)
     return torch.where(failed[:, None, None] == 0, std, torch.nan)
 
 
@@ -107,15 +109,15 @@ def _temperature(problem: GroupProblem) -> float:
 
 def _depths(problem: GroupProblem, hands: HandParams) -> Tensor:
     """(G n,) metres."""
-    posed = problem.posed(problem.hands.known.sized(problem.model.size, hands))
+    meshes = problem.meshes(hands)
     left = problem.hands.left
-    deepest = posed.vertices.new_zeros(len(left), dtype=torch.float64)
+    deepest = meshes.new_zeros(len(left), dtype=torch.float64)
     if len(problem.pairs.group):
         ends = problem.ends
         first, second = (torch.cat(each) for each in zip(ends, ends[::-1], strict=True))
         found = problem.surface.between(
-            to_other(left[first] != left[second], posed.vertices[first]),
-            posed.vertices[second],
+            to_other(left[first] != left[second], meshes[first]),
+            meshes[second],
             0.0,
         )
         for each in (first, second):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitter.detection.same_hand import DUPLICATE_UNORDERED, nearest_distance
+
 _SAME_HAND = 0.25
 """Two found hands of one side are one hand where their keypoints lie, on average, within this share
 of the longer side of the box. # not published"""
@@ -48,8 +50,10 @@ class Touching:
 def touching(hands: PicturedHands, margin: float) -> list[Touching]:
     """The groups of two hands and more, by their first hand.
 
-    A hand that was found twice takes part once, as the surer of the two: nothing is to push a hand
-    out of itself.
+    A hand that was found twice, under either side, takes part once, as the surer of the two:
+    nothing is to push a hand out of itself. A hand found under both sides has its keypoints on the
+    same pixels in another order; of 120 rendered pairs that touch none comes nearer to that than
+    0.08 of a hand.
 
     Args:
         hands: of any pictures.
@@ -59,7 +63,7 @@ def touching(hands: PicturedHands, margin: float) -> list[Touching]:
     near = _near(hands.boxes, margin) & (hands.picture[:, None] == hands.picture[None])
     near &= usable[:, None] & usable[None]
     for place in np.argsort(-hands.sureness, kind="stable"):
-        twice = near[place] & _same_hand(hands, int(place))
+        twice = near[place] & _same_hand(hands, int(place), near[place])
         near[twice] = near[:, twice] = False
     return [_group(near, part) for part in _parts(near) if len(part) > 1]
 
@@ -85,16 +89,25 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return over
 
 
-def _same_hand(hands: PicturedHands, place: int) -> np.ndarray:
-    """(N,) bool: less sure hands that are the one at `place` found again."""
+def _same_hand(hands: PicturedHands, place: int, near: np.ndarray) -> np.ndarray:
+    """(N,) bool: less sure hands that are the one at `place` found again, under either side, of
+    those that are `near` (N,) bool."""
     apart = np.linalg.norm(hands.keypoints - hands.keypoints[place], axis=-1).mean(1)
-    box = hands.boxes[place]
-    close = apart <= _SAME_HAND * (box[2:] - box[:2]).max()
-    numbers = np.arange(len(close))
+    size = _size(hands.boxes[place])
+    twice = (apart <= _SAME_HAND * size) & (hands.left == hands.left[place])
+    for other in np.flatnonzero(near & (hands.left != hands.left[place])):
+        larger = max(size, _size(hands.boxes[other]))
+        nearest = nearest_distance(hands.keypoints[place], hands.keypoints[other])
+        twice[other] = nearest < DUPLICATE_UNORDERED * larger
+    numbers = np.arange(len(twice))
     surer = hands.sureness[place] > hands.sureness
     first = (hands.sureness[place] == hands.sureness) & (place < numbers)
-    found: np.ndarray = close & (hands.left == hands.left[place]) & (surer | first)
+    found: np.ndarray = twice & (surer | first)
     return found
+
+
+def _size(box: np.ndarray) -> float:
+    return float((box[2:] - box[:2]).max())
 
 
 def _parts(near: np.ndarray) -> list[tuple[int, ...]]:

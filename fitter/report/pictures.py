@@ -9,6 +9,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.stored_images import read_stored_image
+from fitter.inputs.through_lens import taken_through
 from fitter.store.schema import ImageRow
 
 
@@ -31,15 +32,18 @@ class Photographs:
     first_reason: str = field(default="")
 
     def of(self, name: str, row: ImageRow) -> np.ndarray | None:
-        """(H, W, 3) uint8 RGB of an image that was fitted, or None."""
+        """(H, W, 3) uint8 RGB of an image that was fitted, without distortion, or None."""
         try:
             pixels = read_stored_image(self.folder, name)
         except InputError as error:
             self.unread += 1
             self.first_reason = self.first_reason or str(error)
             return None
-        if pixels.shape[:2] != (row.image_height, row.image_width):
+        size = (row.image_width, row.image_height)
+        through = taken_through(row.lens, row.intrinsics, size)
+        size = size if through is None else through.size
+        if pixels.shape[1::-1] != size:
             self.other_size += 1
             return None
         self.read += 1
-        return pixels
+        return pixels if through is None else through.pixels(pixels, name)

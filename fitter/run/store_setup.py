@@ -15,6 +15,8 @@ from fitter.detection.identity import detector_identity, detector_packages
 from fitter.engine import Engine
 from fitter.groups.sharing import Sharing
 from fitter.inputs.frame_sources import FrameSources
+from fitter.inputs.sources import Sources
+from fitter.lens import MOST_COEFFICIENTS
 from fitter.run.inputs import RunInputs
 from fitter.run.request import RunRequest
 from fitter.store.block_sizes import choose_block_size
@@ -104,7 +106,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter) -> StoreSpec:
         joints=model.skeleton.names,
         pose_joints=model.skeleton.pose_names,
         initialisations=config.init.offer.initialisations,
-        optional_sizes=_optional_sizes(config, engine),
+        optional_sizes=_optional_sizes(config, engine) | _of_lenses(inputs),
         config=resolved | {"inputs": inputs.given.kinds},
         model={
             **engine.identity,
@@ -135,6 +137,13 @@ def _optional_sizes(config: Config, engine: Engine) -> dict[str, int]:
         "texel_column": texels,
     }
     return {name: size for name, size in sizes.items() if size}
+
+
+def _of_lenses(inputs: RunInputs) -> dict[str, int]:
+    """The dimension of the variables that tell of lenses, where some may distort."""
+    given = inputs.given
+    has_lenses = isinstance(given, Sources) and given.intrinsics.has_lenses
+    return {"lens_coefficient": MOST_COEFFICIENTS} if has_lenses else {}
 
 
 def _versions(device: str, of_detector: Sequence[str]) -> dict[str, str]:

@@ -69,6 +69,7 @@ class Summary:
         changed: images whose files are others than those that were fitted before.
         left: images of the store that are not done, and new ones that are not in it yet.
         off_centre: images whose given K has its principal point outside them.
+        lenses_scaled: images of a lens that was calibrated at another resolution of their aspect.
         camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
@@ -113,6 +114,7 @@ class Summary:
     changed: Told = field(default_factory=Told)
     left: int = 0
     off_centre: int = 0
+    lenses_scaled: int = 0
     camera_notes: CameraNotes = field(default_factory=CameraNotes)
     trusts_intrinsics: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -177,6 +179,7 @@ class Summary:
             self._add_views(name, row)
         else:
             self.off_centre += _is_off_centre(row)
+            self.lenses_scaled += row.lens_scale not in (None, 1.0)
             self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
@@ -274,6 +277,9 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
         )
+    if summary.lenses_scaled:
+        images = count(summary.lenses_scaled, "image")
+        say(f"the lens was calibrated at another resolution and scaled to that of {images}")
     for note in (*summary.camera_notes.sentences(), *summary.notes):
         say(note)
     if not summary.has_results:

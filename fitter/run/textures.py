@@ -281,11 +281,14 @@ def _opened(task: ImageTask, row: ImageRow) -> tuple[np.ndarray, np.ndarray | No
     Raises:
         InputError: it cannot be read, or is another one now.
     """
-    pixels = task.file.read()[0]
+    taken = task.file.read()[0]
+    size = (taken.shape[1], taken.shape[0])
+    mask, through = task.mask_for(size), task.through(size)
+    pixels = taken if through is None else through.pixels(taken, task.name)
     height, width = pixels.shape[:2]
     if (width, height) != (row.image_width, row.image_height):
         expected = (row.image_width, row.image_height)
         raise InputError(
             "hand.other_image", file=task.name, expected=expected, found=(width, height)
         )
-    return pixels, task.mask_for((width, height))
+    return pixels, mask if through is None else through.mask(mask)

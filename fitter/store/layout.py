@@ -27,6 +27,7 @@ from fitter.store.row_names import create_names, write_names
 from fitter.store.schema import (
     DIMENSION_LABELS,
     JOINT_DIMENSIONS,
+    LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
     with_initialisations,
@@ -167,6 +168,8 @@ class StoreSpec:
     def has(self, variable: Variable) -> bool:
         """Whether the store has a variable."""
         if variable.name in PEOPLE_VARIABLES and not self.has_people:
+            return False
+        if variable.name in LENS_VARIABLES and "lens_coefficient" not in self.optional_sizes:
             return False
         return {*variable.outer, *variable.dims} <= set(self.sizes)
 

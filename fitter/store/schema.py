@@ -17,7 +17,9 @@ from typing import Literal
 import numpy as np
 
 from fitter.conventions import KEYPOINT_NAMES
+from fitter.lens import Lens, LensModel
 from fitter.records import FitStatus, HandSizeSource, IntrinsicsSource, MaskSource, Side
+from fitter.store.lens_fields import fields_of, lens_of
 from fitter.store.variables import Variable, declared, stored
 
 CAMERA = "camera: x right, y down, z forward, origin at the optical centre"
@@ -29,6 +31,7 @@ MODEL = (
 
 SIDES = ("none", "left", "right")
 IMAGE_STATUS = ("pending", "ok", "no_hand", "failed")
+LENS_MODELS = ("none", "pinhole", "fisheye")
 INTRINSICS_SOURCES = ("none", "given", "exif", "default")
 FIT_STATUS = ("none", "converged", "max_iterations", "diverged", "stalled")
 HAND_SIZE_SOURCES = ("none", "fitted", "given")
@@ -50,11 +53,18 @@ OPTIONAL_DIMENSIONS = (
     "light_coefficient",
     "texel_row",
     "texel_column",
+    "lens_coefficient",
 )
 """Dimensions that a store may lack; it then lacks the variables that have them."""
 
 PEOPLE_VARIABLES = frozenset({"person"})
 """Variables of stores whose hands are grouped by person, and of no others."""
+
+LENS_VARIABLES = frozenset(
+    {"lens_model", "lens_intrinsics", "lens_distortion", "lens_width", "lens_height", "lens_scale"}
+)
+"""Variables of stores with images of lenses that distort, which have the dimension
+"lens_coefficient", and of no others."""
 
 DIMENSION_LABELS: dict[str, tuple[str, ...]] = {
     "keypoint": KEYPOINT_NAMES,
@@ -284,6 +294,27 @@ class ImageRow:
     intrinsics_source: IntrinsicsSource | None = stored(
         "where the camera matrix came from", flags=INTRINSICS_SOURCES
     )
+    lens_model: LensModel | None = stored(
+        "OpenCV's model of the lens that took the image, where it distorts; all else, but for "
+        "lens_*, is then as of the image without distortion",
+        flags=LENS_MODELS,
+    )
+    lens_intrinsics: np.ndarray | None = stored(
+        "camera matrix of the image as it was taken", "row column", "float64", "pixel", IMAGE
+    )
+    lens_distortion: np.ndarray | None = stored(
+        "coefficients of lens_model in OpenCV's order, NaN after the last",
+        "lens_coefficient",
+        "float64",
+        "1",
+    )
+    lens_width: int | None = stored("width as it was taken", dtype="int32", units="pixel")
+    lens_height: int | None = stored("height as it was taken", dtype="int32", units="pixel")
+    lens_scale: float | None = stored(
+        "width as it was taken over that of the images that the lens was calibrated with",
+        dtype="float64",
+        units="1",
+    )
     intrinsics_note: str | None = stored(
         "what the image's EXIF block says of the camera, and why it was or was not believed; empty "
         "where it says nothing or K was given",
@@ -303,7 +334,8 @@ class ImageRow:
         units="s",
     )
     hands_beyond: int | None = stored(
-        "hands found or given beyond the slots of the image, which are not stored",
+        "hands found or given beyond the slots of the image, or where its lens is not taken to "
+        "show anything, which are not stored",
         dtype="int32",
         units="1",
     )
@@ -313,6 +345,16 @@ class ImageRow:
         units="1",
     )
     hands: tuple[HandRow, ...] = ()
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens that took the image, where it distorts, with the size of the image as it was
+        taken; None where it does not."""
+        return lens_of(vars(self))
+
+    def with_lens(self, lens: Lens | None) -> ImageRow:
+        """The same row of an image that a lens took, whose size is known."""
+        return self if lens is None else replace(self, **fields_of(lens))
 
     @property
     def status(self) -> ImageStatus:

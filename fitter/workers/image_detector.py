@@ -20,6 +20,7 @@ from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
+from fitter.inputs.through_lens import ThroughLens
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 
@@ -108,11 +109,12 @@ def _detect(task: ImageTask, detector: Detector | None, config: Config) -> Detec
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     hands = task.given_hands()
-    inside = task.file.inside(size)
+    inside, through = task.file.inside(size), task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     mask = task.mask_for(size) if config.needs_crops else None
-    objects = task.objects_in(PosedIn(task.name, size, matrix, source))
-    found = find_hands(image, hands, mask, detector, config)
+    of_matrix = size if through is None else through.straight.size
+    objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
+    found = find_hands(image, hands, mask, detector, config, through)
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
@@ -127,6 +129,7 @@ def find_hands(
     mask: np.ndarray | None,
     detector: Detector | None,
     config: Config,
+    through: ThroughLens | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
@@ -136,6 +139,8 @@ def find_hands(
         mask: (H, W) bool, the pixels that show hands, or None.
         detector: not needed where hands are given.
         config: of the run.
+        through: the lens that took the image, where it distorts; image, hands and mask are as it
+            shows them, what is found as without distortion.
 
     Raises:
         InputError: the detector cannot be used.
@@ -144,14 +149,19 @@ def find_hands(
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
         given = detector.detect(image)
+    shown = len(given)
+    if through is not None:
+        given = [hand for hand in map(through.hand, given) if hand is not None]
+        image, mask = through.record(image), through.mask(mask)
     kept = tuple(given[: config.detector.slots])
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
         crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    beyond = len(given) - len(kept)
-    return DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+    beyond = shown - len(kept)
+    found = DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
+    return found if through is None else replace(found, lens=through.lens)
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:

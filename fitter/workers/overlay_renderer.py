@@ -11,6 +11,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.image_files import ImageFile
+from fitter.inputs.through_lens import ThroughLens
 from fitter.rendering.overlay import write_image_overlay
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_style import OverlayStyle
@@ -25,9 +26,11 @@ class OverlayTask:
     Attributes:
         path: the file to make.
         image: where the photograph is.
-        intrinsics: (3, 3) float64 K in pixels of the photograph.
+        intrinsics: (3, 3) float64 K in pixels of the photograph without distortion.
         hands: what to render over it.
         style: how.
+        through: the lens that took the photograph, where it distorts: the overlay is over the
+            photograph without distortion.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class OverlayTask:
     intrinsics: np.ndarray
     hands: Sequence[OverlayHand]
     style: OverlayStyle
+    through: ThroughLens | None = None
 
 
 class OverlayRenderer:
@@ -57,6 +61,8 @@ class OverlayRenderer:
         """
         try:
             pixels = task.image.read()[0]
+            if task.through is not None:
+                pixels = task.through.pixels(pixels, task.image.label)
             write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
         except InputError as error:
             return str(error)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fitter.inputs.frame_sources import FrameTask, Task
 from fitter.inputs.image_task import ImageTask
+from fitter.inputs.through_lens import ThroughLens, taken_through
 from fitter.meshes import HandMeshes
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand
@@ -51,6 +52,7 @@ class _Picture(NamedTuple):
     image: ImageTask
     intrinsics: np.ndarray | None
     hands: Sequence[HandRow]
+    through: ThroughLens | None = None
 
 
 def _pictures(task: Task, row: Row) -> Iterator[_Picture]:
@@ -62,7 +64,9 @@ def _pictures(task: Task, row: Row) -> Iterator[_Picture]:
                 yield _Picture(image, view.intrinsics, hands_in_view(row, number, task.rig))
     elif row.status != "failed":
         assert isinstance(row, ImageRow)
-        yield _Picture(task, row.intrinsics, row.hands)
+        size = (row.image_width, row.image_height)
+        through = taken_through(row.lens, row.intrinsics, size)
+        yield _Picture(task, row.intrinsics, row.hands, through)
 
 
 def _shown(
@@ -124,7 +128,8 @@ class OverlayPool:
             raise ValueError(f"expected the K of {name}, which is fitted, found none")
         path, style = self._folder.path / overlay_name(name), self._folder.style
         hands = _shown(self._meshes, picture.hands, style)
-        overlay = OverlayTask(path, picture.image.file, matrix, hands, style)
+        image, through = picture.image.file, picture.through
+        overlay = OverlayTask(path, image, matrix, hands, style, through)
         return self._pool.submit("render", overlay)
 
 

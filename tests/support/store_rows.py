@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fitter.lens import Lens
 from fitter.store.layout import StoreSpec
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.schema import HandRow, ImageRow
@@ -28,6 +29,7 @@ SPEC = StoreSpec(
         "light_coefficient": 11,
         "texel_row": 4,
         "texel_column": 4,
+        "lens_coefficient": 14,
     },
     config={"fit": {"max_iterations": 30, "num_initialisations": 4}, "run": {"seed": 0}},
     model={"name": "open_hand", "sha256": "ab", "sides": "right"},
@@ -41,6 +43,12 @@ MANY = replace(
     optional_sizes={},
 )
 """A layout of two full blocks and one of 76 images."""
+
+
+LENS = Lens(
+    np.diag([300.0, 310.0, 1.0]), "fisheye", np.array([0.1, 0.0, -0.01, 0.0]), (640, 480), 0.5
+)
+"""Of one image in five."""
 
 
 def fake_hand(seed: int, side="right") -> HandRow:
@@ -82,7 +90,7 @@ def fake_row(i: int) -> ImageRow:
     if i % 5 == 4:
         return ImageRow(image_status="no_hand", image_width=640, image_height=480)
     hands = (fake_hand(i), fake_hand(i + 100, "left"))[: 1 + i % 2]
-    return ImageRow(
+    row = ImageRow(
         image_status="ok",
         intrinsics=np.eye(3),
         intrinsics_source="exif",
@@ -91,6 +99,7 @@ def fake_row(i: int) -> ImageRow:
         hands_beyond=i,
         time=i / 30,
     )
+    return row.with_lens(LENS) if i % 5 == 0 else row
 
 
 def fill(store: ResultStore, blocks: list[Block] | None = None) -> None:

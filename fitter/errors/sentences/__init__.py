@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fitter.errors.sentences import (
+    cameras,
     configuration,
     contact,
     datasets,
@@ -28,6 +29,7 @@ from fitter.errors.sentences import (
 )
 
 SENTENCES: dict[str, str] = {
+    **cameras.SENTENCES,
     **configuration.SENTENCES,
     **contact.SENTENCES,
     **datasets.SENTENCES,

@@ -1,4 +1,4 @@
-"""Sentences about images, intrinsics, keypoints, masks and lists."""
+"""Sentences about images, keypoints, masks and lists."""
 
 _IMAGES = {
     "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
@@ -29,24 +29,6 @@ _ARRAYS = {
     "array.dtype": "expected {expected}, found {found}",
     "array.empty": "expected at least one pixel, found the shape {shape}",
     "array.shape": "expected the shape {expected}, found {shape}",
-}
-
-_INTRINSICS = {
-    "intrinsics.count": "expected one 3x3 matrix for each of the {count} pictures, found {found}",
-    "intrinsics.field_of_view": "expected an angle between 0 and 180 degrees, found {degrees:g}",
-    "intrinsics.focal_length": "expected positive focal lengths, found fx = {fx:g}, fy = {fy:g}",
-    "intrinsics.form": "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], found {found}",
-    "intrinsics.four_numbers": "expected four numbers fx,fy,cx,cy, found {found}",
-    "intrinsics.layout": "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
-    "found {found}",
-    "intrinsics.neither": "expected fx,fy,cx,cy or a JSON file with intrinsics, found neither "
-    "numbers nor such a file",
-    "intrinsics.no_entry": "expected an entry for {image!r}, found none",
-    "intrinsics.no_numbers": "expected a 3x3 matrix of numbers, found {found}",
-    "intrinsics.not_finite": "expected finite numbers in K, found nan or infinity",
-    "intrinsics.shape": "expected a 3x3 matrix of numbers, found the shape {shape}",
-    "intrinsics.small_focal_length": "expected a focal length in pixels for {image} ({width} x "
-    "{height}), found {found:g}",
 }
 
 _KEYPOINTS = {
@@ -183,7 +165,6 @@ _ADDRESSES = {
 SENTENCES: dict[str, str] = {
     **_IMAGES,
     **_ARRAYS,
-    **_INTRINSICS,
     **_KEYPOINTS,
     **_HAND_SIZES,
     **_PEOPLE,

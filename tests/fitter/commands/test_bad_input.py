@@ -49,8 +49,8 @@ class TestIntrinsics:
     @pytest.mark.parametrize(
         ("option", "sentence"),
         [
-            ("banana", "banana: expected fx,fy,cx,cy or a JSON file with intrinsics, found "
-             "neither numbers nor such a file"),
+            ("banana", "banana: expected fx,fy,cx,cy or a file with cameras, found neither "
+             "numbers nor such a file"),
             ("1,2,3", "intrinsics '1,2,3': expected four numbers fx,fy,cx,cy, found 3"),
             ("-600,600,320,240", "intrinsics '-600,600,320,240': expected positive focal lengths, "
              "found fx = -600, fy = 600"),
@@ -65,8 +65,12 @@ class TestIntrinsics:
         ("content", "sentence"),
         [
             ("[]", "expected one 3x3 matrix for each of the 1 pictures, found 0"),
-            ("3", "expected a JSON object (picture name: 3x3) or a list of 3x3 matrices, "
+            ("3", "expected K, a lens, a mapping from picture names to them or a list of them, "
              "found int"),
+            ("[[1, 0, 0], [0, 1, 0], [5, 6, 1]]", "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, "
+             "1]], found [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 6.0, 1.0]]"),
+            ('{"K": [[9, 0, 5], [0, 9, 5], [0, 0, 1]], "distortion": [0.1, 0.2, 0.3]}',
+             "expected 0, 4, 5, 8, 12 or 14 coefficients of a pinhole lens, found 3"),
             ('{"a": ', "expected JSON with intrinsics, found: Expecting value: line 1 column 7 "
              "(char 6)"),
             ('{"b.jpg": 3}', "expected names of pictures such as 'a.jpg', found none of them, but "

@@ -307,11 +307,14 @@ def test_a_single_image_without_keypoints_has_no_hands(fit):
     assert decode_flags(results.image_status).values.tolist() == ["no_hand", "ok"]
 
 
-def test_a_data_sets_own_k_is_not_doubted(fit):
+def test_a_data_sets_own_k_is_not_doubted(fit, tmp_path):
     told, _ = fit(a={"k": [[700, 0, -50], [0, 700, 240], [0, 0, 1]]})
     assert told.status == 0 and "principal point" not in told.err
-    told, _ = fit("--intrinsics", "700,700,-50,240", "--overwrite")
+    (tmp_path / "k.json").write_text('{"a.img": [[700, 0, -50], [0, 700, 240], [0, 0, 1]]}')
+    told, _ = fit("--intrinsics", tmp_path / "k.json", "--overwrite")
     assert "principal point lies outside 1 image" in told.err
+    told, results = fit("--intrinsics", "700,700,-50,240", "--overwrite")
+    assert told.status == 1 and "or of a part of one" in results.image_error.item()
 
 
 def test_samples_are_counted_from_both_ends(tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fitter.inputs import undistortion
-from fitter.inputs.undistortion import Undistortion, largest_radius, undistorted_points
+from fitter.inputs.lens_rays import largest_radius
+from fitter.inputs.undistortion import Undistortion, undistorted_points
 from fitter.inputs.view_files import (
     hand_without_distortion,
     mask_without_distortion,

@@ -43,3 +43,14 @@ def test_a_hand_that_was_found_twice_takes_part_once_as_the_surer() -> None:
     assert [g.hands for g in touching(pictured(boxes, left=left), 0.0)] == [(0, 2)]
     prayer = touching(pictured(boxes, left=np.array([False, True, True])), 0.0)
     assert (0, 1) in [prayer[0].hands[:2]]
+
+
+def test_a_hand_that_was_found_under_both_sides_takes_part_once() -> None:
+    """Its keypoints are on the same pixels in another order."""
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 10], [9, 0, 19, 10]]
+    left = np.array([False, True, True])
+    hands = pictured(boxes, left=left, sureness=np.array([0.5, 0.9, 0.7]))
+    hands.keypoints[1] = hands.keypoints[1, ::-1]
+    assert [group.hands for group in touching(hands, 0.0)] == [(1, 2)]
+    hands.keypoints[1] += [0.0, 2.0]  # another hand behind it
+    assert [group.hands for group in touching(hands, 0.0)] == [(0, 1, 2)]

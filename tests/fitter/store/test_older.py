@@ -15,7 +15,7 @@ from fitter.store.older import (
     with_todays_options,
 )
 from fitter.store.reader import StoreReader
-from fitter.store.schema import PEOPLE_VARIABLES, VARIABLES
+from fitter.store.schema import LENS_VARIABLES, PEOPLE_VARIABLES, VARIABLES
 from tests.support.errors import raises
 from tests.support.store_rows import SPEC, contents
 
@@ -68,8 +68,8 @@ def test_what_may_only_be_read_is_read(undisturbed, tmp_path, monkeypatch):
 
 
 def test_every_variable_that_an_older_store_lacks_is_named():
-    people = {*PEOPLE_VARIABLES, "shape_information"}  # which no store need have
-    assert {v.name for v in VARIABLES} - VERSION_3 == ADDED_VARIABLES | people
+    optional = {*PEOPLE_VARIABLES, *LENS_VARIABLES, "shape_information"}  # no store need have them
+    assert {v.name for v in VARIABLES} - VERSION_3 == ADDED_VARIABLES | optional
 
 
 def test_stores_from_before_a_variable_are_read_without_it(undisturbed, tmp_path):
