@@ -248,14 +248,12 @@ def rows_of(way: str, costs: np.ndarray, views: np.ndarray) -> list[Row]:
         if len(halves) < 2:
             continue
         correction = Correction.of(halves[0])
-        constant = float(np.median(np.concatenate([cameras.assumed for cameras in halves[0]])))
+        even = known & (np.arange(len(views)) % 2 == 0)
+        constant = float(np.median(assumed[even]))
         for (low, high), cameras in zip(BINS, halves[1], strict=True):
-            errors = (
-                cameras.assumed,
-                cameras.assumed - constant,
-                cameras.estimate,
-                correction(cameras),
-            )
+            inside = (views >= math.radians(low)) & (views < math.radians(high))
+            single = assumed[known & ~even & inside]  # the mean of several would be no camera's
+            errors = (single, single - constant, cameras.estimate, correction(cameras))
             factors = [float(np.exp(np.median(np.abs(error)))) for error in errors]
             of_estimate = float(cameras.estimate.mean()), float(cameras.estimate.std())
             rows.append(Row(way, low, high, pictures, *of_estimate, *factors))
