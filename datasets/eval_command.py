@@ -209,16 +209,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
         return
 
     from datasets.evaluation import evaluate, open_estimates
+    from fitter.run.progress import ProgressLine, console_for
 
-    found = [
-        evaluate(
-            open_estimates(source, truth, wanted.definition, wanted.mano),
-            truth,
-            wanted,
-            label,
-        )
-        for source, truth, label in zip(sources, truths, labels, strict=True)
-    ]
+    found, console = [], console_for(options.quiet)
+    for source, truth, label in zip(sources, truths, labels, strict=True):
+        estimates = open_estimates(source, truth, wanted.definition, wanted.mano)
+        with ProgressLine(console, "scoring", len(truth)) as line:
+            found.append(evaluate(estimates, truth, wanted, label, line.show))
     _write_json(options, found)
     if options.plots is not None:
         from datasets.evaluation import write_plots

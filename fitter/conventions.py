@@ -83,6 +83,23 @@ KEYPOINT_ORDERS: dict[str, tuple[int, ...]] = {
 }
 """``canonical = foreign[..., KEYPOINT_ORDERS[name], :]`` for one hand of each order in the wild."""
 
+BODY_HANDS: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
+    # InterHand2.6M: right hand, then left, each in the order "interhand".
+    "interhand_pair": (
+        42,
+        tuple(21 + k for k in KEYPOINT_ORDERS["interhand"]),
+        KEYPOINT_ORDERS["interhand"],
+    ),
+    # COCO-WholeBody: 17 of the body, 6 of the feet, 68 of the face, left hand, right hand.
+    "coco_wholebody": (133, tuple(range(91, 112)), tuple(range(112, 133))),
+    # Halpe full body: 26 of the body, 68 of the face, left hand, right hand.
+    "halpe": (136, tuple(range(94, 115)), tuple(range(115, 136))),
+    # Hand4Whole and OSX: 25 of the body, wrists among them, 20 of each hand, 72 of the face.
+    "hand4whole": (137, (12, *range(25, 45)), (13, *range(45, 65))),
+}
+"""Keypoints of whole people, by the name of their set: how many there are, and which of them are
+the 21 canonical keypoints of the left and of the right hand. No two sets have the same number."""
+
 MIRROR_AXIS_ANGLE = (1.0, -1.0, -1.0)
 """Mirroring x turns the axis-angle vector w into w * MIRROR_AXIS_ANGLE."""
 

@@ -315,5 +315,6 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         intrinsics_source=image.intrinsics_source,
         intrinsics_note=image.intrinsics_note,
         hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
         hands=tuple(hands),
     )

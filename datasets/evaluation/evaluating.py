@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,7 @@ def evaluate(
     images: AnnotatedImages,
     options: EvaluationOptions | None = None,
     label: str | None = None,
+    told: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Score hands against a data set.
 
@@ -41,6 +42,7 @@ def evaluate(
         images: the data set.
         options: how; None for `EvaluationOptions()`.
         label: what it is called in tables; None for the source's file name.
+        told: how many images are scored, again and again.
 
     Raises:
         InputError: a range leaves the data set; the penalty is no length; the source is damaged;
@@ -53,6 +55,7 @@ def evaluate(
     scored = _Scored(estimates, TrueMeshes(options.mano, options.model), rule)
     for chunk in truth_in_chunks(images, scored.damaged):
         scored.add(chunk)
+        told(min(len(images), len(scored.read) + len(scored.damage)))
     whole, *parts = (
         scored.part(name, places, options)
         for name, places in [

@@ -217,18 +217,18 @@ def _add_contents(parser: argparse.ArgumentParser) -> None:
 def _synth_hands(options: argparse.Namespace) -> int:
     request = _checked_request(options)
 
-    from rich.progress import Progress
-
     from fitter.device import choose_device
+    from fitter.run.progress import ProgressLine, console_for
 
     request = replace(request, device=str(choose_device(request.device)))
     kept = None
     try:
-        with Progress(disable=options.quiet or not sys.stderr.isatty()) as progress:
-            task = progress.add_task("rendering", total=request.count)
+        console = console_for(options.quiet)
+        # The first that is told is what was there before.
+        with ProgressLine(console, "rendering", request.count, None, "samples") as progress:
             for done in _written(request):
                 kept = done if kept is None else kept
-                progress.update(task, completed=done)
+                progress.show(done)
     except KeyboardInterrupt:
         print("synth-hands: interrupted; what is done is kept, and the same command continues",
               file=sys.stderr)  # fmt: skip

@@ -69,7 +69,10 @@ def prepare(request: SyntheticRequest) -> None:
 
 
 def write_missing(
-    request: Request, truth: Path, write: Callable[[tuple[Request, list[int]]], int]
+    request: Request,
+    truth: Path,
+    write: Callable[[tuple[Request, list[int]]], int],
+    batch: int = BATCH,
 ) -> Iterator[int]:
     """Write the samples that have no file in the folder `truth`, in this process or in several.
 
@@ -77,6 +80,7 @@ def write_missing(
         request: what is to be written.
         truth: folder of the files that are written last of each sample.
         write: writes some samples and returns how many; it can be pickled.
+        batch: samples that are written together.
 
     Yields:
         See `write_dataset`.
@@ -84,7 +88,7 @@ def write_missing(
     missing = [k for k in range(request.count) if not (truth / f"{k:08d}.json").exists()]
     done = request.count - len(missing)
     yield done
-    tasks = [(request, missing[k : k + BATCH]) for k in range(0, len(missing), BATCH)]
+    tasks = [(request, missing[k : k + batch]) for k in range(0, len(missing), batch)]
     for count in _work(request.workers, tasks, write):
         done += count
         yield done

@@ -35,7 +35,7 @@ from fitter.inputs.frame_sources import Task
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
-from fitter.workers.batches import FittedBatch, Plan, split
+from fitter.workers.batches import FittedBatch, Plan, Seen, split
 from fitter.workers.detection_pool import DetectionOptions
 from fitter.workers.execution_options import ExecutionOptions
 from fitter.workers.local_executor import ExecutorFiles, LocalExecutor
@@ -121,9 +121,11 @@ class RayWorkers:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
+    def process(
+        self, plan: Plan, stop: StopRequest, seen: Seen | None = None
+    ) -> Iterator[FittedBatch]:
         """See `fitter.workers.local_executor.LocalExecutor.process`; batches come in the order in
-        which they are done.
+        which they are done, and `seen` is not told of images.
 
         Raises:
             InputError: what an actor needs cannot be used.

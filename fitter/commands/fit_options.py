@@ -44,8 +44,9 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--keypoints",
         type=path,
         metavar="PATH",
-        help="take keypoints from here instead of detecting them: a folder of OpenPose JSON, or a "
-        "JSON file (FreiHAND's layout, or a mapping from file name to hands)",
+        help="take keypoints from here instead of detecting them: a folder with a JSON file for "
+        "each image, or a JSON file, as OpenPose, COCO-WholeBody, mmpose, MediaPipe or FreiHAND "
+        "have them, or a mapping from file name to hands (docs/inputs.md)",
     )
     inputs.add_argument(
         "--masks",

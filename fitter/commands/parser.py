@@ -184,7 +184,8 @@ def overlay_style(options: argparse.Namespace) -> OverlayStyle:
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command: how much it says, and which version it is."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    quiet = "print errors alone: no progress and no summary"
+    parser.add_argument("-q", "--quiet", action="store_true", help=quiet)
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('fit-hands')}")
 

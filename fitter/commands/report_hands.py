@@ -91,15 +91,18 @@ def _report_hands(options: argparse.Namespace) -> int:
         raise error.about(file="--thumbnail-size") from error
     check_target(options.out, options.store, options.overwrite)
     from fitter.report import write_report
+    from fitter.run.progress import ProgressLine, console_for
 
-    written = write_report(
-        options.store,
-        options.out,
-        options.images,
-        options=wanted,
-        model=options.model,
-        overwrite=options.overwrite,
-    )
+    with ProgressLine(console_for(options.quiet), "showing", 0) as line:
+        written = write_report(
+            options.store,
+            options.out,
+            options.images,
+            options=wanted,
+            model=options.model,
+            overwrite=options.overwrite,
+            told=line.show_of,
+        )
     if not options.quiet:
         for note in written.notes:
             print(note)

@@ -161,6 +161,36 @@ class HandDetector:
         height, width = image.pixels.shape[:2]
         return [distrust_outside(hand, width, height) for hand in hands]
 
+    def sided(self, image: ImageRecord, hand: HandObservation) -> HandObservation | None:
+        """Which hand one is whose place is known.
+
+        Args:
+            image: the picture.
+            hand: in it; of its side nothing is known.
+
+        Returns:
+            The hand with the side that two looks at it, one of them in a mirror, agree on or the
+            surer one sees, and with its probability; None where neither sees a hand.
+
+        Raises:
+            RuntimeError: the detector is closed.
+        """
+        if self._is_closed:
+            raise RuntimeError("a closed detector was asked for hands")
+        picture = Picture(seen_by_networks(image.pixels))
+        looks = [self._backend.follow(picture, [hand], mirrored)[0] for mirrored in (False, True)]
+        right = [
+            look.side_score if look.side == "right" else 1.0 - look.side_score
+            for look in looks
+            if look is not None
+        ]
+        if not right:
+            return None
+        share = sum(right) / len(right)
+        return replace(
+            hand, side="right" if share >= 0.5 else "left", side_score=max(share, 1.0 - share)
+        )
+
     def close(self) -> None:
         """Free the networks; a second call does nothing."""
         self._is_closed = True

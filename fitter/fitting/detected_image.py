@@ -26,6 +26,8 @@ class DetectedImage:
         hands: as many as there are slots, at most.
         crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
         hands_beyond: further hands that were found, or given, for which there are no slots.
+        hands_left_out: further hands that were given and cannot be hands of the image, see
+            `fitter.workers.image_detector.find_hands`.
         error: why the image failed, for people, or an empty text.
         error_code: the same for programs, a code of `fitter.errors`, or an empty text.
         file: (size in bytes, time of the last change in seconds since 1970) of its file before it
@@ -45,6 +47,7 @@ class DetectedImage:
     hands: Sequence[HandObservation] = field(default_factory=tuple)
     crops: Sequence[HandCrop | None] = field(default_factory=tuple)
     hands_beyond: int = 0
+    hands_left_out: int = 0
     error: str = ""
     error_code: str = ""
     file: tuple[int, float] | None = None

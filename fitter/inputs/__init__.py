@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fitter.inputs.arrays import check_mask, check_pixels
     from fitter.inputs.camera_exif import CameraExif
     from fitter.inputs.camera_matrices import check_intrinsics
+    from fitter.inputs.given_hands import hand_observation
     from fitter.inputs.hand_sizes import HandSizes
     from fitter.inputs.images import (
         ImageEntry,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         read_image_and_exif,
     )
     from fitter.inputs.intrinsics import Intrinsics
-    from fitter.inputs.keypoint_files import KeypointFiles, hand_observation
+    from fitter.inputs.keypoint_files import KeypointFiles
     from fitter.inputs.listing import ImageSource
     from fitter.inputs.mask_files import MaskFolder, read_mask
     from fitter.inputs.names import NameList
@@ -74,7 +75,7 @@ __getattr__, __dir__ = lazy_face(
         "check_intrinsics": "fitter.inputs.camera_matrices",
         "check_mask": "fitter.inputs.arrays",
         "check_pixels": "fitter.inputs.arrays",
-        "hand_observation": "fitter.inputs.keypoint_files",
+        "hand_observation": "fitter.inputs.given_hands",
         "read_image": "fitter.inputs.images",
         "read_image_and_exif": "fitter.inputs.images",
         "read_mask": "fitter.inputs.mask_files",

@@ -151,15 +151,18 @@ class ImageTask:
             return self.objects.objects_of(picture)
         return self.file.objects(picture)
 
-    def given_hands(self) -> list[HandObservation] | None:
+    def given_hands(self, size: tuple[int, int]) -> list[HandObservation] | None:
         """The hands whose keypoints were given, or None where they are to be detected.
+
+        Args:
+            size: (width, height) of the upright image in pixels.
 
         Raises:
             InputError: what was given for this image is missing or malformed.
         """
         if self.keypoints is None:
             return self.file.hands()
-        return self.keypoints.hands_for(self.entry, self.place)
+        return self.keypoints.hands_for(self.entry, self.place, size)
 
     def mask_for(self, size: tuple[int, int]) -> np.ndarray | None:
         """The given mask, (H, W) bool; None for an image without one.

@@ -1,51 +1,51 @@
 """2D keypoints from files instead of a detector.
 
-`KeypointFiles` reads three layouts, told apart by what is found:
+`KeypointFiles` finds out which picture each part belongs to:
 
-A folder: OpenPose's output
-    One ``<image stem>_keypoints.json`` for each picture, with the picture's folder before it when
-    it lies in one; two pictures that differ in nothing but their ending would share a file, and are
-    refused. Each entry of ``people`` may hold ``hand_left_keypoints_2d`` and
-    ``hand_right_keypoints_2d``, 63 numbers (u, v, confidence) x 21; all zeros mean no hand.
-A JSON list: FreiHAND's layout
-    One 21x2 (u, v) or 21x3 (u, v, confidence) for each picture, in the order of the sorted names;
-    right hands. FreiHAND's own ``*_xyz.json`` are 21x3 metres, not these: they are recognised
-    because every one of their numbers is below 10 in size, which 21 pixel positions never are,
-    and refused.
-A JSON object: our own layout
-    ``{picture name: [{"side": "left", "keypoints": 21x2 or 21x3, "relative_depth": 21}, ...]}``,
-    the depth optional, in pixels relative to the wrist, positive away from the camera. A picture
-    that is not named has no hands.
+A folder
+    A file for each picture, with the picture's folder before it when it lies in one:
+    ``<stem>_keypoints.json`` (OpenPose), ``<stem>.json`` (mmpose's inferencer), ``<name>.json`` or
+    ``results_<stem>.json`` (mmpose's demos). Frames of a video have
+    ``<stem of the video>_<number, 12 digits>_keypoints.json``, or one file for all of them, which
+    is called like that of a picture. Two pictures that differ in nothing but their ending would
+    share a file, and are refused.
+A JSON list
+    An entry for each picture in the order of the sorted names (FreiHAND's layout), or entries that
+    say which picture they are of (COCO's results, mmpose's of a video).
+A JSON object
+    ``{picture name: what is said of it}``, or COCO's annotations. A picture that is not named has
+    no hands. An object about one picture is read where there is one picture.
 
-All positions are pixels of the upright picture in canonical keypoint order. A missing confidence
-counts as 1. What is wrong with one picture's entry is said when that picture is asked for and
-leaves the others alone.
+What is said of one picture is in any of the layouts of `fitter.inputs.keypoint_layouts`. All
+positions are pixels of the upright picture in canonical keypoint order, but for MediaPipe's. What
+is wrong with one picture's entry is said when that picture is asked for and leaves the others
+alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import unescaped
+from fitter.inputs.frame_names import frame_name, video_of
+from fitter.inputs.given_hands import Size
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import require_a_name
-from fitter.inputs.json_files import load_json, some_entries
+from fitter.inputs.json_files import load_json
+from fitter.inputs.keypoint_containers import contained, loose_names
+from fitter.inputs.keypoint_layouts import hands_in
 from fitter.inputs.names import first_shared_stem
 from fitter.records import HandObservation
 
-LARGEST_METRES = 10.0
-"""Coordinates that all lie below this are metres, not pixels."""
-
-LARGEST_PIXELS = 1e6
-"""Coordinates beyond this are a mistake, not a keypoint outside its picture."""
-
 _OPENPOSE_ENDING = "_keypoints.json"
+_OPENPOSE_DIGITS = 12
+"""Of the number of a frame in the names of OpenPose's files."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,19 @@ class KeypointFiles:
         path: the folder or file.
         by_name: entries by picture name, not yet checked, or None.
         by_index: entries by place in the listing, not yet checked, or None; with neither,
-            `path` is a folder of OpenPose files.
+            `path` is a folder of files.
+        is_loose, is_single: see `fitter.inputs.keypoint_containers.Contained`.
     """
 
     path: Path
     by_name: Mapping[str, object] | None = None
     by_index: Mapping[int, object] | None = None
+    is_loose: bool = False
+    is_single: bool = False
 
     @staticmethod
     def open(path: Path) -> KeypointFiles:
-        """Find out the layout.
+        """Find out what there is.
 
         Args:
             path: folder or JSON file.
@@ -77,17 +80,11 @@ class KeypointFiles:
         """
         path = Path(path)
         if path.is_dir():
-            if not _has_openpose_file(path):
+            if next(_json_files(path), None) is None:
                 raise InputError("keypoints.no_files", file=path)
             return KeypointFiles(path)
-        content = load_json(path, "keypoints")
-        if isinstance(content, dict):
-            if "people" in content:
-                raise InputError("keypoints.one_openpose_file", file=path)
-            return KeypointFiles(path, by_name=content)
-        if not isinstance(content, list):
-            raise InputError("keypoints.layout", file=path, found=type(content).__name__)
-        return KeypointFiles(path, by_index=dict(enumerate(content)))
+        found = contained(load_json(path, "keypoints"), path)
+        return KeypointFiles(path, found.by_name, found.by_index, found.is_loose, found.is_single)
 
     def require_for(self, names: Iterable[str], count: int) -> None:
         """Refuse keypoints that belong to other pictures.
@@ -97,171 +94,188 @@ class KeypointFiles:
             count: of the pictures.
 
         Raises:
-            InputError: a file names none of the pictures, or is a list of another length; or two
-                pictures lie beside each other and differ in their ending alone, so that they
-                would share one of OpenPose's files, which names no ending.
+            InputError: a file names none of the pictures, or is a list of another length, or speaks
+                of one picture where there are several; a folder has no file for any of them; or two
+                pictures would share what is said of one, as they differ in their ending or folder
+                alone.
         """
         if self.by_index is not None:
             if len(self.by_index) != count:
-                raise InputError(
-                    "keypoints.count", file=self.path, count=count, found=len(self.by_index)
-                )
+                code = "keypoints.one_picture" if self.is_single else "keypoints.count"
+                raise InputError(code, file=self.path, count=count, found=len(self.by_index))
         elif self.by_name is not None:
-            if self.by_name:
+            if self.is_loose:
+                self._require_loose(self.by_name, names)
+            elif self.by_name:
                 require_a_name(self.path, self.by_name, names)
-        elif (shared := first_shared_stem(names)) is not None:
-            one, other = shared
-            name = self._openpose_path(one).name
-            raise InputError(
-                "keypoints.shared_file", file=self.path, one=one, other=other, shared=name
-            )
+        else:
+            self._require_files(names)
+
+    def missing(self, names: Iterable[str]) -> tuple[int, str]:
+        """How many pictures have no file in a folder, and the first of them; of a file none."""
+        if self.by_name is not None or self.by_index is not None:
+            return 0, ""
+        count, first = 0, ""
+        for name in names:
+            if not self._file_of(name).exists():
+                count, first = count + 1, first or name
+        return count, first
 
     def part(self, start: int, names: Sequence[str]) -> KeypointFiles:
         """What is needed for the pictures from place `start` on, whose names these are."""
-        by_name, by_index = some_entries(self.by_name, self.by_index, start, names)
+        by_name, by_index = self.by_name, self.by_index
+        if by_name is not None:
+            keys = [key for name in names if (key := self._key(name)) is not None]
+            by_name = {key: by_name[key] for key in keys}
+        if by_index is not None:
+            places = range(start, start + len(names))
+            by_index = {place: by_index[place] for place in places if place in by_index}
         return replace(self, by_name=by_name, by_index=by_index)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
-        """What was given for one picture, not checked; of an OpenPose file its size in bytes."""
+        """What was given for one picture, not checked; of a file in a folder its size in bytes."""
         if self.by_index is not None:
             return self.by_index.get(index)
         if self.by_name is not None:
-            return self.by_name.get(entry.name)
+            key = self._key(entry.name)
+            return None if key is None else self.by_name[key]
         try:
-            return self._openpose_path(entry.name).stat().st_size
+            return self._file_of(entry.name).stat().st_size
         except OSError:  # reading it will say so
             return None
 
-    def hands_for(self, entry: ImageEntry, index: int) -> list[HandObservation]:
-        """Hands of one picture, in the file's order; an empty list when it has none.
+    def hands_for(
+        self, entry: ImageEntry, index: int, size: Size | None = None
+    ) -> list[HandObservation]:
+        """Hands of one picture, the surest first; an empty list when it has none.
 
         Args:
             entry: the picture.
             index: its place in the sorted listing.
+            size: (width, height) of the upright picture; without it MediaPipe's landmarks, which
+                are shares of its sides, cannot be read.
 
         Raises:
             InputError: the picture's entry or file is missing or malformed.
         """
         if self.by_index is not None:
             where = f"{self.path}, entry {index} ({entry.name})"
-            return [hand_observation(self.by_index[index], "right", where)]
-        if self.by_name is not None:
-            return self._named(entry, self.by_name)
-        return self._openpose(entry)
+            content = self.by_index[index]
+        elif self.by_name is not None:
+            key = self._key(entry.name)
+            where = f"{self.path}, entry {entry.name if key is None else key!r}"
+            content = [] if key is None else self.by_name[key]
+        else:
+            file = self._file_of(entry.name)
+            where, content = str(file), _file_content(file, entry.name)
+        return sorted(hands_in(content, where, size), key=_score, reverse=True)
 
-    def _named(self, entry: ImageEntry, given: Mapping[str, object]) -> list[HandObservation]:
-        hands = given.get(entry.name, [])
-        if not isinstance(hands, list):
-            where = f"{self.path}, entry {entry.name!r}"
-            raise InputError("keypoints.no_list", file=where, found=type(hands).__name__)
-        observations = []
-        for number, hand in enumerate(hands):
-            where = f"{self.path}, entry {entry.name!r}, hand {number}"
-            if not isinstance(hand, dict) or "keypoints" not in hand:
-                raise InputError("keypoints.no_hand", file=where)
-            depth = hand.get("relative_depth")
-            observations.append(hand_observation(hand["keypoints"], hand.get("side"), where, depth))
-        return observations
+    def _key(self, name: str) -> str | None:
+        """What `by_name` calls a picture, or None where it does not speak of it."""
+        assert self.by_name is not None
+        names = loose_names(name) if self.is_loose else [name]
+        return next((key for key in names if key in self.by_name), None)
 
-    def _openpose_path(self, picture: str) -> Path:
-        name = PurePosixPath(picture)
-        return self.path / name.parent / (name.stem + _OPENPOSE_ENDING)
+    def _require_loose(self, by_name: Mapping[str, object], names: Iterable[str]) -> None:
+        taken: dict[str, str] = {}
+        first = ""
+        for name in names:
+            first = first or name
+            key = self._key(name)
+            if key is None:
+                continue
+            if key in taken:
+                raise InputError(
+                    "keypoints.shared_entry",
+                    file=self.path,
+                    one=taken[key],
+                    other=name,
+                    shared=key,
+                )
+            taken[key] = name
+        if not taken and by_name:
+            raise InputError(
+                "list.other_names", file=self.path, image=first, found=next(iter(by_name))
+            )
 
-    def _openpose(self, entry: ImageEntry) -> list[HandObservation]:
-        path = self._openpose_path(entry.name)
-        content = load_json(path, "keypoints")
-        people = content.get("people") if isinstance(content, dict) else None
-        if not isinstance(people, list):
-            raise InputError("keypoints.no_people", file=path)
-        observations = []
-        for number, person in enumerate(people):
-            for side in ("left", "right"):
-                key = f"hand_{side}_keypoints_2d"
-                where = f"{path}, person {number}, {key}"
-                if not isinstance(person, dict):
-                    raise InputError("keypoints.no_person", file=path, number=number)
-                # OpenPose run without its hand detector leaves the lists out or empty.
-                if not person.get(key):
-                    continue
-                flat = _numbers(person[key], [(63,)], where)
-                if np.any(flat != 0):
-                    observations.append(hand_observation(flat.reshape(21, 3), side, where))
-        return observations
+    def _require_files(self, names: Iterable[str]) -> None:
+        if (shared := first_shared_stem(names)) is not None:
+            one, other = shared
+            raise InputError(
+                "keypoints.shared_file",
+                file=self.path,
+                one=one,
+                other=other,
+                shared=self._file_of(one).name,
+            )
+        first = ""
+        for name in names:
+            first = first or name
+            if self._file_of(name).exists():
+                return
+        example = next(_json_files(self.path), self.path)
+        raise InputError(
+            "keypoints.other_files",
+            file=self.path,
+            image=first,
+            expected=self._file_of(first).relative_to(self.path),
+            found=example.relative_to(self.path),
+        )
+
+    def _file_of(self, picture: str) -> Path:
+        """The file of a picture; where there is none, what OpenPose would call it."""
+        frame = video_of(picture)
+        name = PurePosixPath(unescaped(picture if frame is None else frame[0]))
+        folder = self.path / name.parent
+        names = [
+            name.stem + _OPENPOSE_ENDING,
+            f"{name.stem}.json",
+            f"{name.name}.json",
+            f"results_{name.stem}.json",
+        ]
+        if frame is not None:
+            number = f"{frame[1]:0{_OPENPOSE_DIGITS}d}"
+            names[0] = f"{name.stem}_{number}{_OPENPOSE_ENDING}"
+        files = [folder / name for name in names]
+        return next((file for file in files if file.exists()), files[0])
 
 
-def _has_openpose_file(folder: os.PathLike[str]) -> bool:
-    """Whether a folder, or one below it, holds a file of OpenPose's; links to folders are left out.
+def _score(hand: HandObservation) -> float:
+    return hand.score
 
-    Millions of files may lie in one folder: entries are looked at one by one, up to the first such
-    file, and none is kept. What cannot be listed counts as empty, and so does what is nested deeper
-    than folders can be open.
+
+def _file_content(file: Path, picture: str) -> object:
+    """What a file in a folder says of a picture, or of a frame of a video."""
+    if video_of(picture) is None or file.name.endswith(_OPENPOSE_ENDING):
+        return load_json(file, "keypoints")
+    try:
+        changed = file.stat().st_mtime_ns
+    except OSError:  # reading it will say so
+        changed = 0
+    frames = _frames(file, changed)
+    keys = [key for key in loose_names(picture) if key in frames]
+    return frames[keys[0]] if keys else []
+
+
+@lru_cache(maxsize=2)
+def _frames(file: Path, changed: int) -> Mapping[str, object]:
+    """What a file says of the frames of a video; it is read once for all frames that follow."""
+    found = contained(load_json(file, "keypoints"), file)
+    if found.by_name is not None:
+        return found.by_name
+    return {frame_name("", number)[1:]: entry for number, entry in (found.by_index or {}).items()}
+
+
+def _json_files(folder: os.PathLike[str]) -> Iterator[Path]:
+    """JSON files in a folder and those below it; links to folders are left out.
+
+    Millions of files may lie in one folder: entries are looked at one by one, and none is kept.
+    What cannot be listed counts as empty, and so does what is nested deeper than folders can be
+    open.
     """
     with contextlib.suppress(OSError, RecursionError), os.scandir(folder) as listing:
         for entry in listing:
-            if entry.name.endswith(_OPENPOSE_ENDING):
-                return True
-            if entry.is_dir(follow_symlinks=False) and _has_openpose_file(entry):
-                return True
-    return False
-
-
-def hand_observation(
-    keypoints: object, side: object, where: str, relative_depth: object = None
-) -> HandObservation:
-    """Turn one hand's keypoints from outside into an observation.
-
-    Args:
-        keypoints: what should be 21x2 (u, v) or 21x3 (u, v, confidence), in canonical order and
-            pixels of the upright image; a missing confidence counts as 1.
-        side: what should be "left" or "right".
-        where: what to name in messages.
-        relative_depth: what should be 21 numbers, in pixels relative to the wrist, positive away
-            from the camera; or None.
-
-    Returns:
-        The hand, its arrays float64 and copies; its score is the mean of the confidences.
-
-    Raises:
-        InputError: the side is neither; or there are other shapes, numbers that are not finite,
-            positions that are no pixels, or confidences outside [0, 1].
-    """
-    if side not in ("left", "right"):
-        raise InputError("keypoints.side", file=where, found=side)
-    depth = None
-    if relative_depth is not None:
-        depth = _numbers(relative_depth, [(21,)], f"{where}, relative_depth").copy()
-    array = _numbers(keypoints, [(21, 2), (21, 3)], where)
-    largest = float(np.abs(array).max())
-    if largest < LARGEST_METRES:
-        raise InputError("keypoints.metres", file=where, limit=LARGEST_METRES)
-    if largest > LARGEST_PIXELS:
-        raise InputError("keypoints.too_far", file=where, found=largest)
-    confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
-    least, most = float(confidence.min()), float(confidence.max())
-    if least < 0.0 or most > 1.0:
-        raise InputError("keypoints.confidence", file=where, least=least, most=most)
-    return HandObservation(
-        keypoints=array[:, :2].copy(),
-        confidence=confidence.copy(),
-        side=side,
-        side_score=1.0,
-        score=float(confidence.mean()),
-        relative_depth=depth,
-    )
-
-
-def _numbers(value: object, shapes: list[tuple[int, ...]], where: str) -> np.ndarray:
-    expected = " or ".join("x".join(map(str, shape)) for shape in shapes)
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        reason = str(error)
-        raise InputError(
-            "keypoints.no_numbers", file=where, expected=expected, reason=reason
-        ) from error
-    if array.shape not in shapes:
-        found = "x".join(map(str, array.shape)) or "a single number"
-        raise InputError("keypoints.shape", file=where, expected=expected, found=found)
-    if not np.isfinite(array).all():
-        raise InputError("keypoints.not_finite", file=where)
-    return array
+            if entry.name.lower().endswith(".json"):
+                yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _json_files(entry)

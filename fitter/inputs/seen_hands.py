@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.keypoint_files import hand_observation
+from fitter.inputs.given_hands import hand_observation
 from fitter.inputs.seen_images import SeenHand
 from fitter.records import HandObservation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from fitter.errors import InputError
+from fitter.inputs.photographs import Photographs
 from fitter.report.options import ReportOptions
 from fitter.report.parts import PartMaker
-from fitter.report.pictures import Photographs
 from fitter.report.summary import About, ReportSummary
 from fitter.report.target import check_target
 from fitter.report.thumbnails import Thumbnails
@@ -37,6 +37,7 @@ def write_report(
     options: ReportOptions | None = None,
     model: str | Path | None = None,
     overwrite: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReportSummary:
     """Write one page that shows the hands of a store; what `report-hands` does.
 
@@ -51,6 +52,7 @@ def write_report(
         options: of thumbnails and order; None is `ReportOptions()`.
         model: where the hand model's file is now, if it is no longer where the store says.
         overwrite: replace what is at `out`.
+        told: how many images are shown, and of how many, again and again.
 
     Returns:
         What the page holds.
@@ -75,6 +77,7 @@ def write_report(
         with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
             for text in _page(results, maker, summary, setup):
                 file.write(text)
+                told(summary.done, len(results))
         _check_photographs(results, photographs)
         summary.size = partial.stat().st_size
     return summary

@@ -13,7 +13,8 @@ from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.run.inputs import RunInputs, opened_inputs
 from fitter.run.request import RunRequest
-from fitter.run.summary import Summary, report
+from fitter.run.summary import Summary
+from fitter.run.telling import report, report_errors
 
 if TYPE_CHECKING:
     from fitter.groups.sharing import Sharing
@@ -44,6 +45,8 @@ def run(request: RunRequest, config: Config) -> Summary:
         from fitter.run.store_setup import open_store
 
         console = console_for(request.quiet)
+        for warning in inputs.warnings:
+            say(console, warning)
         log.info("hand model %s on %s", workers.engine.meshes.data.name, workers.device)
         if request.overlay_folder is not None:
             request.overlay_folder.prepare()
@@ -54,6 +57,8 @@ def run(request: RunRequest, config: Config) -> Summary:
             skipped=inputs.source.skipped,
             broken=inputs.source.broken,
             trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
+            gives_keypoints=not inputs.given.detects,
+            folder=inputs.folder,
             unit=inputs.unit,
             cameras=() if store.rig is None else store.rig.names,
         )
@@ -72,6 +77,9 @@ def run(request: RunRequest, config: Config) -> Summary:
         summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))
+        if request.quiet:
+            errors = console_for(quiet=False)
+            report_errors(summary, table, lambda text: say(errors, text))
     if summary.was_stopped:
         raise KeyboardInterrupt
     return summary

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -53,11 +53,19 @@ class RunInputs:
         listing: names of all images that there are now, or texts of `FrameNames`; long ones lie on
             disk until it is closed.
         given: what is known about the images, as yet without their names.
+        warnings: what the user should know before the run.
     """
 
     source: ImageSource | FrameSource
     listing: NameList
     given: RunSources
+    warnings: Sequence[str] = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the images, where they are in one on this machine."""
+        is_plain = self.source.is_folder and self.given.files is None
+        return self.source.root if is_plain else None
 
     @property
     def unit(self) -> str:
@@ -94,7 +102,21 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         log.info("%s: %s", source.title, count(len(listing), inputs.unit))
         if not continues:  # else once it is known which images the store has
             given.check(listing)
+            inputs = replace(inputs, warnings=_warnings(given, listing))
         yield inputs
+
+
+def _warnings(given: RunSources, listing: NameList) -> list[str]:
+    """What the user should know before the run."""
+    if given.keypoints is None or isinstance(given, FrameSources):
+        return []
+    missing, first = given.keypoints.missing(listing)
+    if not missing:
+        return []
+    return [
+        f"{missing} of {count(len(listing), 'image')} will fail, such as {first}: "
+        f"{given.keypoints.path} has no file for them"
+    ]
 
 
 def _check_options(request: RunRequest, config: Config) -> None:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, ProgressColumn, Task
+from rich.text import Text
 
 from fitter.errors import InputError
 from fitter.system.messages import one_line
@@ -26,7 +21,10 @@ from fitter.system.messages import one_line
 log = logging.getLogger(__name__)
 
 _RATE_SECONDS = 60.0
-"""Time over which the remaining time is reckoned."""
+"""Between the lines of what is no terminal."""
+
+_LEAST_BAR, _MOST_BAR = 6, 30
+"""Columns of a bar: a smaller one says nothing, a larger one no more."""
 
 
 class RunLog:
@@ -84,27 +82,28 @@ class NowAndThen:
         console: Console,
         title: str,
         total: int,
-        done: int | None = 0,
+        done: float | None = 0,
         unit: str = "",
         first: float = _RATE_SECONDS,
     ) -> None:
         """Begin to reckon.
 
         Args:
-            console: to print on; nothing is printed on a terminal, or a quiet one.
+            console: to print on; nothing is printed where a line can redraw itself, or a quiet one.
             title: of what is done.
             total: of what is counted.
             done: of it before the start; None where the first `show` says so, at which it begins.
             unit: what is counted, in the plural.
             first: seconds until the first line.
         """
-        self._console, self._title, self._total, self._unit = console, title, total, unit
-        self._before, self._first = done, first
-        self._began = time.monotonic()
-        self._next = self._began + first
-        self._hidden = console.quiet or console.is_terminal
+        self._console, self.total, self._unit = console, total, unit
+        self.title = title
+        self._first = first
+        self._pace = Pace(done)
+        self._next = self._pace.began + first
+        self._hidden = console.quiet or redraws(console)
 
-    def show(self, done: int, details: str = "") -> None:
+    def show(self, done: float, details: str = "") -> None:
         """Say how far it is, if it is time to.
 
         Args:
@@ -112,17 +111,43 @@ class NowAndThen:
             details: what else is told.
         """
         now = time.monotonic()
-        if self._before is None:
-            # What was there before took no time.
-            self._before, self._began, self._next = done, now, now + self._first
-        if self._hidden or now < self._next or done <= self._before or done >= self._total:
+        if self._pace.begins_at(done):
+            self._next = now + self._first
+        rate = self._pace.rate(done)
+        if self._hidden or now < self._next or not rate or done >= self.total:
             return
         self._next = now + _RATE_SECONDS
-        rate = (done - self._before) / max(now - self._began, 1e-9)
-        parts = [f"{done} of {self._total} {self._unit}".rstrip(), details, f"{rate:.3g} a second"]
-        left = duration((self._total - done) / rate)
+        counted = f"{int(done)} of {self.total} {self._unit}".rstrip()
+        parts = [counted, details, f"{rate:.3g} a second"]
+        left = duration((self.total - done) / rate)
         told = ", ".join(part for part in parts if part)
-        say(self._console, f"{self._title}: {told}, about {left} left")
+        say(self._console, f"{self.title}: {told}, about {left} left")
+
+
+class Pace:
+    """How fast something goes on since it began.
+
+    Attributes:
+        began: when, by `time.monotonic`.
+    """
+
+    def __init__(self, done: float | None) -> None:
+        """Begin with what was done before; None where `begins_at` says it first."""
+        self._before = done
+        self.began = time.monotonic()
+
+    def begins_at(self, done: float) -> bool:
+        """Take what was there before, which took no time, unless it is known; whether it was."""
+        if self._before is not None:
+            return False
+        self._before, self.began = done, time.monotonic()
+        return True
+
+    def rate(self, done: float) -> float:
+        """How many a second; 0 where nothing has been done yet."""
+        if self._before is None or done <= self._before:
+            return 0.0
+        return (done - self._before) / max(time.monotonic() - self.began, 1e-9)
 
 
 def duration(seconds: float) -> str:
@@ -134,64 +159,97 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """Images and hands, rates, remaining time and failures, on a terminal; elsewhere a line a
-    minute, see `NowAndThen`."""
+    """How far something is: how many, how fast and how long to go, on a terminal in one line that
+    fits it; elsewhere a line a minute, see `NowAndThen`.
+
+    Every command that takes long shows one. It may be told from several threads.
+
+    Attributes:
+        title: of what is done; may change.
+    """
 
     def __init__(
         self,
         console: Console,
+        title: str,
         total: int,
-        done: int,
-        title: str = "fitting",
-        unit: str = "image",
+        done: float | None = 0,
+        unit: str = "images",
+        first: float = _RATE_SECONDS,
     ) -> None:
         """Show the line while its ``with`` block lasts.
 
         Args:
             console: to show it on.
             title: of what is done.
-            total: images or frames of the run.
-            done: those that are done before it starts.
-            unit: what they are called.
+            total: of what is counted.
+            done: of it before the start; None where the first `show` says so, at which it begins.
+            unit: what is counted, in the plural.
+            first: seconds until the first line, where it is no terminal.
         """
-        self._unit = unit
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(f"{unit}s, {{task.fields[hands]}} hands, {{task.fields[failed]}} failed"),
-            TextColumn("{task.fields[rates]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        hidden = console.quiet or not console.is_terminal
+        self.title = title
+        self._total, self._unit = total, unit
+        self._console, self._lock = console, threading.Lock()
+        self._pace, self._rate = Pace(done), 0.0
+        self._done, self._details = done or 0.0, ""
+        self._lines = NowAndThen(console, title, total, done, unit, first)
         self._progress = Progress(
-            *columns, console=console, disable=hidden, speed_estimate_period=_RATE_SECONDS
+            _Column(self), console=console, disable=console.quiet or not redraws(console)
         )
-        self._task = self._progress.add_task(
-            title, total=total, completed=done, hands=0, failed=0, rates=""
-        )
-        self._done, self._started = done, time.monotonic()
-        self._lines = NowAndThen(console, title, total, done, f"{unit}s")
+        self._progress.add_task(title, total=total)
 
-    def show(self, images: int, hands: int, failed: int) -> None:
+    def show(self, done: float, details: str = "") -> None:
         """Bring the line up to date.
 
         Args:
-            images: of this run.
-            hands: fitted in them.
-            failed: images that failed.
+            done: of all, with what was done before; parts count, too.
+            details: what else is told, where there is room.
         """
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        rates = f"{images / seconds:.1f} {self._unit}s/s, {hands / seconds:.1f} hands/s"
-        self._progress.update(
-            self._task, completed=self._done + images, hands=hands, failed=failed, rates=rates
-        )
-        self._lines.show(self._done + images, f"{hands} hands, {failed} failed")
+        with self._lock:
+            self._pace.begins_at(done)
+            self._rate = self._pace.rate(done)
+            self._done, self._details = done, details
+            self._lines.title = self.title
+            self._lines.show(done, details)
+
+    def show_of(self, done: float, total: int) -> None:
+        """The same where the total is known no earlier."""
+        self._total = self._lines.total = total
+        self.show(done)
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._console.width
 
     def say(self, text: str) -> None:
         """Print a line above the progress."""
         say(self._progress.console, text)
+
+    def text(self, width: int) -> Text:
+        """The line for a terminal of `width` columns: count, rate and time left whole, a bar and
+        the details as far as there is room for them."""
+        if not self._total:  # not known yet
+            return Text(self.title, no_wrap=True, overflow="crop")
+        parts = [f"{int(self._done)}/{self._total} {self._unit}"]
+        if self._rate:
+            parts.append(f"{self._rate:.3g}/s")
+            if self._done < self._total:
+                parts.append(f"{duration((self._total - self._done) / self._rate)} left")
+        told = ", ".join(parts)
+        room = width - len(self.title) - len(told) - 3  # spaces, and no last column
+        details = f", {self._details}" if self._details else ""
+        if len(details) + _LEAST_BAR > room:
+            details = ""
+        bar = min(room - len(details), _MOST_BAR)
+        line = Text(f"{self.title} ", no_wrap=True, overflow="crop")
+        if bar >= _LEAST_BAR:
+            share = min(1.0, self._done / self._total)
+            full = int(bar * share)
+            stroke = "-" if self._console.options.ascii_only else "\u2501"
+            line.append(stroke * full, "bar.complete").append(stroke * (bar - full), "bar.back")
+            line.append(" ")
+        return line.append(f"{told}{details}")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -199,6 +257,23 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+class _Column(ProgressColumn):
+    """The whole of a `ProgressLine`."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        super().__init__()
+        self._line = line
+
+    def render(self, _: Task) -> Text:
+        """The line in the terminal as wide as it is now."""
+        return self._line.text(self._line.width)
+
+
+def redraws(console: Console) -> bool:
+    """Whether a line can be drawn anew where it stands."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def console_for(quiet: bool) -> Console:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.inputs.given_hands import beyond_edges
 from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
-from fitter.system.messages import count
 from fitter.workers.batches import FittedBatch
+
+FAR_OUTSIDE = 0.25
+"""Of an image's longer side: a keypoint farther outside is said, though the hand may be there."""
+
+DEEP = 0.005
+"""Metres: deeper than skin gives way."""
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""
-
-_NAMED_IMAGES = 5
-"""Missing images that the summary names."""
 
 
 @dataclass
@@ -40,6 +44,36 @@ class Told:
 
 
 @dataclass
+class FarOutside:
+    """Images whose given keypoints lie far outside them.
+
+    Attributes:
+        count: of the images.
+        pixels: how far the farthest keypoint lies outside.
+        name: of its image.
+    """
+
+    count: int = 0
+    pixels: float = 0.0
+    name: str = ""
+
+    def add(self, name: str, row: ImageRow) -> None:
+        """Look at one image."""
+        if not row.image_width or not row.image_height:
+            return
+        size = (row.image_width, row.image_height)
+        farthest = 0.0
+        for hand in row.hands:
+            if hand.keypoints_2d_detected is not None and hand.keypoint_confidence is not None:
+                seen = hand.keypoints_2d_detected[hand.keypoint_confidence > 0]
+                farthest = max(farthest, float(beyond_edges(seen, size).max(initial=0.0)))
+        if farthest > FAR_OUTSIDE * max(size):
+            self.count += 1
+            if farthest > self.pixels:
+                self.pixels, self.name = farthest, name
+
+
+@dataclass
 class Summary:
     """Counts over the images this run processed; with several views what is said of images here is
     said of frames.
@@ -51,6 +85,7 @@ class Summary:
         with_hands: images with at least one valid hand.
         hands: that are valid.
         failures: images that failed.
+        codes: of the errors of those, and how often each was; of frames none.
         view_failures: images of frames that failed.
         views_missing: images that frames lack, each by frame and camera.
         hands_together: hands of frames that several views show.
@@ -61,6 +96,10 @@ class Summary:
         refused: hands that were fitted and are not valid, because they look like none, or because
             their score is too low.
         beyond: hands for which their images had no slots.
+        left_out: given hands that cannot be hands of their images, see
+            `fitter.store.schema.ImageRow.hands_left_out`.
+        gives_keypoints: hands are given, and not detected.
+        far_outside: images with given keypoints far outside them.
         unrendered: overlays that could not be rendered.
         done_before: images that the store held already when this run continued it.
         failed_before: how many of those failed; of frames also how many of their views.
@@ -84,6 +123,8 @@ class Summary:
         waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
         left_to_others: those of `left` that are in blocks of other shares.
+        deep: hands that are still deep in another hand or in a known object, see `DEEP`.
+        folder: of the images, where they are in one, or None.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
         stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
@@ -97,6 +138,7 @@ class Summary:
     with_hands: int = 0
     hands: int = 0
     failures: Told = field(default_factory=Told)
+    codes: Counter[str] = field(default_factory=Counter)
     view_failures: Told = field(default_factory=Told)
     views_missing: Told = field(default_factory=Told)
     hands_together: int = 0
@@ -106,6 +148,9 @@ class Summary:
     fit_failures: Told = field(default_factory=Told)
     refused: int = 0
     beyond: int = 0
+    left_out: int = 0
+    gives_keypoints: bool = False
+    far_outside: FarOutside = field(default_factory=FarOutside)
     unrendered: Told = field(default_factory=Told)
     done_before: int = 0
     failed_before: int = 0
@@ -128,6 +173,8 @@ class Summary:
     waits: int = 0
     notes: list[str] = field(default_factory=list)
     left_to_others: int = 0
+    deep: int = 0
+    folder: Path | None = None
     overlays: Path | None = None
     rendered: int = 0
     stopped_in: str = ""
@@ -144,6 +191,7 @@ class Summary:
         """Count a block that was written."""
         for batch in batches:
             self.lost += batch.lost
+            self.codes.update(batch.codes.values())
             if self.masks_found is not None:
                 self.masks_found += batch.masks
             for name, reason in batch.unrendered:
@@ -179,10 +227,14 @@ class Summary:
             self._add_views(name, row)
         else:
             self.off_centre += _is_off_centre(row)
+            self.left_out += row.hands_left_out or 0
+            if self.gives_keypoints:
+                self.far_outside.add(name, row)
             self.lenses_scaled += row.lens_scale not in (None, 1.0)
             self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
+        self.deep += sum(hand.valid and (hand.penetration_depth or 0) > DEEP for hand in row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
         self.refused += sum(hand.is_refused for hand in row.hands)
         self.beyond += row.hands_beyond or 0
@@ -210,6 +262,7 @@ class Summary:
             "failed_fits": self.fit_failures.count,
             "refused": self.refused,
             "beyond": self.beyond,
+            "left_out": self.left_out,
             "unrendered": self.unrendered.count,
             "done_before": self.done_before,
             "added": self.added,
@@ -226,154 +279,3 @@ def _is_off_centre(row: ImageRow) -> bool:
     assert row.intrinsics is not None and row.image_width and row.image_height  # it was given
     x, y = row.intrinsics[:2, 2]
     return not (0 <= x <= row.image_width and 0 <= y <= row.image_height)
-
-
-def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str], None]) -> None:
-    """Tell the user what a run did.
-
-    Args:
-        summary: of the run.
-        out: the store.
-        table: of all failures, or None where it was not written.
-        say: prints one line.
-    """
-    for sentence in summary.broken:
-        say(sentence)
-    _say_failures(summary, table, say)
-    if summary.changed.count:
-        _say_told(summary.changed, "", say)
-        say(
-            f"{count(summary.changed.count, 'image')} changed or gone on disk after having been "
-            "fitted; the results are those of the files before"
-        )
-    if summary.done_before:
-        failed = f", {summary.failed_before} of them failed" if summary.failed_before else ""
-        say(f"{count(summary.done_before, summary.unit)} done before{failed}")
-    if summary.added:
-        say(f"{count(summary.added, summary.unit)} added to the store")
-    _say_work(summary, say)
-    if summary.refused:
-        hands = count(summary.refused, "hand")
-        say(f"{hands} stored as not valid: fit_error says why")
-    if summary.beyond:
-        hands = count(summary.beyond, "hand")
-        say(f"{hands} more than there are slots for, hands_beyond says where: --max-hands N")
-    if summary.cameras:
-        _say_views(summary, say)
-    _say_left(summary, say)
-    if summary.masks_found is not None:
-        found = f"masks found for {count(summary.masks_found, 'image')}"
-        if not summary.cameras:
-            found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
-        say(found)
-    if summary.masks_rejected:
-        hands = count(summary.masks_rejected, "hand")
-        say(f"{hands} fitted without a mask, because it contradicted the keypoints")
-    if summary.skipped:
-        kinds = ", ".join(sorted(summary.skipped))
-        say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
-    if summary.off_centre and not summary.trusts_intrinsics:
-        say(
-            f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
-            "for a crop, wrong where K belongs to another resolution"
-        )
-    if summary.lenses_scaled:
-        images = count(summary.lenses_scaled, "image")
-        say(f"the lens was calibrated at another resolution and scaled to that of {images}")
-    for note in (*summary.camera_notes.sentences(), *summary.notes):
-        say(note)
-    if not summary.has_results:
-        say(f"no results to read yet, they are those of the last pass; --resume continues {out}")
-        return
-    if summary.overlays is not None:
-        say(f"overlays: {summary.overlays}")
-    say(f"results: {out}")
-
-
-def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
-    """What became of the views of frames."""
-    missing = summary.views_missing
-    if missing.count:
-        names = missing.first[:_NAMED_IMAGES]
-        more = ", …" if missing.count > len(names) else ""
-        say(
-            f"{count(missing.count, 'missing image')} ({', '.join(names)}{more}): their "
-            "frames were fitted to the other views"
-        )
-    if summary.hands_together or summary.hands_of_one:
-        say(
-            f"{count(summary.hands_together, 'hand')} of several views, {summary.hands_of_one} of "
-            "one view alone"
-        )
-    if len(summary.cameras) == 1:
-        say(f"the rig has one camera, {summary.cameras[0]}: no hand is seen from two sides")
-    if summary.to_match and not summary.hands_together:
-        say(
-            f"{count(summary.to_match, 'frame')} with hands in several views, none of which are "
-            "one hand by the rig: is t in metres, x_cam = R x_rig + t, and each camera's folder "
-            "its own?"
-        )
-    if summary.view_hands_beyond:
-        times = count(summary.view_hands_beyond, "time")
-        say(f"{times} a view shows a hand that is not stored, view_hands_beyond says where")
-
-
-def _say_left(summary: Summary, say: Callable[[str], None]) -> None:
-    where = f" in {summary.stopped_in}" if summary.stopped_in else ""
-    if summary.waits:
-        say(
-            f"{count(summary.waits, summary.unit)} left to other shares{where}: run this one again "
-            "when they are done, or with --wait"
-        )
-        return
-    own = summary.left - summary.left_to_others
-    if own or summary.stopped_in:
-        say(f"{count(own, summary.unit)} left to do{where}")
-    if summary.left_to_others:
-        say(
-            f"{count(summary.left_to_others, summary.unit)} left to other shares{where}: run those "
-            "that are not at work again"
-        )
-
-
-def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], None]) -> None:
-    failures = Told()
-    every = (summary.failures, summary.view_failures, summary.fit_failures)
-    for told in every:
-        for sentence in told.first:
-            failures.add(sentence)
-    failures.count = sum(told.count for told in every)
-    _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
-    _say_told(summary.unrendered, " not rendered", say)
-    if summary.lost:
-        say(
-            f"{count(summary.lost, 'time')} an image ended the process that looked at it, or took "
-            "too long"
-        )
-
-
-def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
-    for sentence in told.first:
-        say(sentence)
-    if told.count > len(told.first):
-        say(f"and {told.count - len(told.first)} more{where}")
-
-
-def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
-    if summary.images:
-        where = f"{summary.stopped_in}: " if summary.stopped_in else ""
-        unit = summary.unit
-        seconds = summary.seconds + summary.seconds_before
-        passes = " with the passes before" if summary.seconds_before else ""
-        failed = count(summary.view_failures.count, "view")
-        views = f"{failed} failed, " if summary.cameras else ""
-        say(
-            f"{where}{count(summary.images, unit)}: {count(summary.hands, 'valid hand')} in "
-            f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
-            f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
-            f"{summary.images / seconds:.1f} {summary.unit}s a second"
-        )
-    elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
-        say("nothing left to do")
-    if summary.rendered:
-        say(f"{count(summary.rendered, 'overlay')} rendered of images done before")

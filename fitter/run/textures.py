@@ -126,7 +126,7 @@ class _Maker:
         total = sum(hands.counts)
         log.info("textures of %s of %s", count(len(self._keys), "hand"), count(total, "image"))
         with (
-            ProgressLine(console, total, 0, "textures") as progress,
+            ProgressLine(console, "textures", total) as progress,
             stoppable(progress.say) as stop,
         ):
             done = 0
@@ -137,7 +137,7 @@ class _Maker:
                     return False
                 self._images[key] = fusion.pictures
                 done += hands.counts[group]
-                progress.show(done, done, self.left_out)
+                progress.show(done, f"{self.left_out} hands left out" if self.left_out else "")
         return True
 
     def filled(self) -> Iterator[PersonTexture]:

@@ -25,13 +25,14 @@ from fitter.run.request import RunRequest
 from fitter.run.resuming import count_done
 from fitter.run.summary import Summary
 from fitter.run.textures import make_textures
+from fitter.run.watching import Watched
 from fitter.store.failures import write_failures
 from fitter.store.result_store import Block, ResultStore
 from fitter.store.row_kinds import Row
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count
 from fitter.system.stopping import StopRequest
-from fitter.workers.batches import Collector, FittedBatch, Plan, batch_length, split
+from fitter.workers.batches import Collector, FittedBatch, Plan, Seen, batch_length, split
 
 if TYPE_CHECKING:
     from fitter.engine import Engine
@@ -48,8 +49,9 @@ class Workers(Protocol):
     device: str
     """Where it is fitted, "cpu" or "cuda"."""
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
-        """See `LocalExecutor.process`; batches may come in any order."""
+    def process(self, plan: Plan, stop: StopRequest, seen: Seen) -> Iterator[FittedBatch]:
+        """See `LocalExecutor.process`; batches may come in any order, and nobody need be told what
+        is seen."""
         ...
 
     def render(self, tasks: Sequence[Task], rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -150,7 +152,10 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
 
 def _summary_of(now: Pass, before: Summary) -> Summary:
     """Of a further pass of a run, with what belongs to the run as a whole."""
-    names = ("skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost")
+    names = (
+        "skipped", "broken", "trusts_intrinsics", "added", "changed", "notes", "lost",
+        "gives_keypoints", "folder",
+    )  # fmt: skip
     summary = Summary(**{name: getattr(before, name) for name in names})
     summary.seconds_before = before.seconds_before + before.seconds
     count_done(now.rows, summary)
@@ -191,29 +196,25 @@ def process(run: RunState, now: Pass, console: Console) -> None:
         summary.masks_found = 0
     started = time.monotonic()
     with (
-        ProgressLine(console, total, done, now.title, summary.unit) as progress,
+        ProgressLine(console, now.title, total, done, f"{summary.unit}s") as progress,
         stoppable(progress.say) as stop,
     ):
         try:
             if now.is_last:
                 summary.overlays = run.request.overlays
                 _render_missing(run, plan, stop)
-            _write_blocks(run, plan, stop, progress)
+            _write_blocks(run, plan, stop, Watched(progress, done))
         finally:  # also at a second Ctrl-C
             summary.seconds = time.monotonic() - started
             summary.was_stopped = stop.asked
     summary.was_stopped = stop.asked
 
 
-def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, progress: ProgressLine) -> None:
+def _write_blocks(run: RunState, plan: Plan, stop: StopRequest, watched: Watched) -> None:
     collector = Collector(plan)
-    images = hands = failed = 0
     begun = time.monotonic()
-    for done in run.workers.process(plan, stop):
-        images += len(done.rows)
-        hands += sum(hand.valid for row in done.rows for hand in row.hands)
-        failed += sum(row.status == "failed" for row in done.rows)
-        progress.show(images, hands, failed)
+    for done in run.workers.process(plan, stop, watched.seen):
+        watched.fitted(done.rows)
         whole = collector.add(done)
         if whole is not None:
             block, batches = whole

@@ -32,6 +32,7 @@ ADDED_VARIABLES = frozenset(
         "hand_size",
         "hand_size_source",
         "hands_beyond",
+        "hands_left_out",
         "intrinsics_note",
         "interaction_status",
         "keypoint_visibility",

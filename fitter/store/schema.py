@@ -339,6 +339,12 @@ class ImageRow:
         dtype="int32",
         units="1",
     )
+    hands_left_out: int | None = stored(
+        "hands given that are not stored, since their confidence is below detector.min_score or "
+        "they lie outside the image",
+        dtype="int32",
+        units="1",
+    )
     inputs_digest: int | None = stored(
         "digest of the camera matrix, keypoints and mask given for the image; 0 for none",
         dtype="int64",

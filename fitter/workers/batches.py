@@ -6,7 +6,7 @@ block -> `split` -> Batch -> tasks -> a worker -> FittedBatch -> `Collector` -> 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fitter.config.options import Config
@@ -14,6 +14,10 @@ from fitter.inputs.frame_sources import RunSources, Task
 from fitter.store.layout import Block
 from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
+
+Seen = Callable[[float], None]
+"""Told whenever an image has been looked at, from any thread: which share of its row it is, of a
+frame's image less than 1."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class FittedBatch:
         masks: images that had a mask.
         unrendered: (name, reason) of every overlay that could not be rendered.
         lost: times that a process that detects or renders was lost.
+        codes: of the errors of images that failed, by their names; of frames none.
     """
 
     start: int
@@ -92,6 +97,7 @@ class FittedBatch:
     masks: int
     unrendered: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Collector:

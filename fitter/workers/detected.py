@@ -18,6 +18,9 @@ from fitter.store.row_kinds import Row
 
 Detected = DetectedImage | DetectedFrame
 
+UNFITTABLE = "worker.unfittable"
+"""Code of the error of an image whose fit ended the process, see `without_hands`."""
+
 
 def joined(task: Task, images: Sequence[DetectedImage]) -> Detected:
     """What was detected of a task.
@@ -39,6 +42,17 @@ def masks_in(detected: Detected) -> int:
     if isinstance(detected, DetectedImage):
         return int(detected.has_mask)
     return sum(view is not None and view.has_mask for view in detected.views)
+
+
+def codes_of(
+    names: Sequence[str], detected: Sequence[Detected], rows: Sequence[Row]
+) -> dict[str, str]:
+    """The codes of the errors of images that failed, by their names; of frames none."""
+    return {
+        name: found.error_code or UNFITTABLE
+        for name, found, row in zip(names, detected, rows, strict=True)
+        if isinstance(found, DetectedImage) and row.status == "failed"
+    }
 
 
 def fit_rows(engine: Engine, detected: Sequence[Detected]) -> list[Row]:
@@ -64,6 +78,4 @@ def without_hands(image: DetectedImage, reason: str) -> DetectedImage:
     """An image that cannot be fitted; one that had failed before stays as it is."""
     if image.size is None:
         return image
-    return replace(
-        image, size=None, hands=(), crops=(), error=reason, error_code="worker.unfittable"
-    )
+    return replace(image, size=None, hands=(), crops=(), error=reason, error_code=UNFITTABLE)

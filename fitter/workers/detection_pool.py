@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fitter.config.options import Config
@@ -19,6 +20,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.frame_sources import Task
 from fitter.inputs.image_task import ImageTask
 from fitter.system.isolation import Lost
+from fitter.workers.batches import Seen
 from fitter.workers.process_pool import ProcessPool
 
 if TYPE_CHECKING:  # loaded while the processes that detect load what they need
@@ -90,11 +92,14 @@ class DetectionPool:
         """Wait until a first process can detect; raises what `ProcessPool.ready` raises."""
         self._pool.ready()
 
-    def detect(self, batches: Iterable[list[Task]]) -> Iterator[DetectedBatch]:
+    def detect(
+        self, batches: Iterable[list[Task]], seen: Seen | None = None
+    ) -> Iterator[DetectedBatch]:
         """Detect all images, `AHEAD` batches ahead of the one that is handed out.
 
         Args:
             batches: images or frames that are wanted together; taken one by one as there is room.
+            seen: told of every image whose hands were looked for, whatever became of it.
 
         Yields:
             Each batch, in order, with what was detected in it.
@@ -103,6 +108,10 @@ class DetectionPool:
         for tasks in batches:
             images = [image for task in tasks for image in task.images]
             promises = [self._pool.submit("detect", image) for image in images]
+            if seen is not None:
+                shares = [1 / len(task.images) for task in tasks for _ in task.images]
+                for promise, share in zip(promises, shares, strict=True):
+                    promise.add_done_callback(partial(_tell, seen, share))
             waiting.append(_Waiting(tasks, images, promises))
             if len(waiting) > AHEAD:
                 yield self._settled(waiting)
@@ -153,6 +162,10 @@ class DetectionPool:
                 time=task.file.time,
                 **vars(task.stamps()),
             )
+
+
+def _tell(seen: Seen, share: float, _: Future[DetectedImage]) -> None:
+    seen(share)
 
 
 def _image_detector(

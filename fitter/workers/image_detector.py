@@ -6,7 +6,7 @@ ImageTask -> `detect_image` -> DetectedImage
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from fitter.detection.detector import Detector, DetectorOptions, HandDetector, f
 from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
+from fitter.inputs.given_hands import SIDE_UNTOLD, inside_hands, sure_hands
+from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
@@ -25,6 +27,9 @@ from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 
 log = logging.getLogger(__name__)
+
+Sided = Callable[[ImageRecord, HandObservation], HandObservation]
+"""Tells which hand a given one is."""
 
 UNEXPECTED = "worker.unexpected"
 """Code of the error of an image that failed for a fault of the program or of a library."""
@@ -45,10 +50,11 @@ class ImageDetector:
         """
         self.config = config
         self.detector = self._load() if detects else None
+        self._asked: HandDetector | None = None
 
     def detect(self, task: ImageTask) -> DetectedImage:
         """See `detect_image`."""
-        found = detect_image(task, self.detector, self.config)
+        found = detect_image(task, self.detector, self.config, self._sided)
         if found.error_code == UNEXPECTED and self.detector is not None:
             # After an error of its own MediaPipe's graph refuses every further image.
             self.detector.close()
@@ -57,8 +63,24 @@ class ImageDetector:
 
     def close(self) -> None:
         """End the detector."""
-        if self.detector is not None:
-            self.detector.close()
+        for detector in (self.detector, self._asked):
+            if detector is not None:
+                detector.close()
+
+    def _sided(self, image: ImageRecord, hand: HandObservation) -> HandObservation:
+        """A given hand of which nobody says which it is, as the detector sees it.
+
+        Raises:
+            InputError: the detector sees no hand there, or cannot be loaded.
+        """
+        if self.detector is None and self._asked is None:
+            self._asked = self._load()
+        detector = self.detector or self._asked
+        assert detector is not None
+        sided = detector.sided(image, hand)
+        if sided is None:
+            raise InputError("keypoints.untold_side", file=image.name)
+        return sided
 
     def _load(self) -> HandDetector:
         chosen = self.config.detector
@@ -81,19 +103,22 @@ class ImageDetector:
         return device if engine == "torch" or device != "cpu" else None
 
 
-def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
+def detect_image(
+    task: ImageTask, detector: Detector | None, config: Config, sided: Sided | None = None
+) -> DetectedImage:
     """Read one image and find its hands; whatever goes wrong stays inside this image.
 
     Args:
         task: the image, and what is given for it.
         detector: not needed where keypoints are given.
-        config: of the run. Of more hands than there are slots the detector's surest are kept, or
-            the first of the user's file; the others are counted.
+        config: of the run. Of more hands than there are slots the surest are kept; the others
+            are counted.
+        sided: tells which hand a given one is; not needed where every one says so.
     """
     # Before it is read: an image that changes meanwhile is then told as changed.
     stamps = task.stamps()
     try:
-        found = _detect(task, detector, config)
+        found = _detect(task, detector, config, sided)
     except InputError as error:
         found = DetectedImage.of_error(_beside_name(error, task))
     except Exception as error:
@@ -104,17 +129,23 @@ def detect_image(task: ImageTask, detector: Detector | None, config: Config) -> 
     return replace(found, time=task.file.time, **vars(stamps))
 
 
-def _detect(task: ImageTask, detector: Detector | None, config: Config) -> DetectedImage:
-    pixels, exif = task.file.read()
+def _detect(
+    task: ImageTask, detector: Detector | None, config: Config, sided: Sided | None = None
+) -> DetectedImage:
+    read = task.file.picture()
+    pixels, exif, inside = read.pixels, read.exif, read.inside
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
-    hands = task.given_hands()
-    inside, through = task.file.inside(size), task.through(size)
+    given = task.given_hands(size)
+    through = task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
+    hands = None if given is None else _given(given, task, image, config, sided)
     mask = task.mask_for(size) if config.needs_crops else None
     of_matrix = size if through is None else through.straight.size
     objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
     found = find_hands(image, hands, mask, detector, config, through)
+    if given is not None and hands is not None:
+        found = replace(found, hands_left_out=found.hands_left_out + len(given) - len(hands))
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
@@ -135,33 +166,80 @@ def find_hands(
 
     Args:
         image: decoded, with its K.
-        given: hands that are not to be detected, or None.
-        mask: (H, W) bool, the pixels that show hands, or None.
+        given: hands that are not to be detected, or None. Those whose confidence is below
+            `detector.min_score` are left out, and counted; so are, of those in files, the ones
+            that lie outside the image.
+        mask: (H, W) bool, the pixels that show hands, or uint16 labels of hands and things, 0 for
+            none; or None.
         detector: not needed where hands are given.
         config: of the run.
         through: the lens that took the image, where it distorts; image, hands and mask are as it
             shows them, what is found as without distortion.
 
     Raises:
-        InputError: the detector cannot be used.
+        InputError: the detector cannot be used, or the mask shows where no hand is
+            (`mask.inverted`).
     """
     if given is None:
         if detector is None:
             raise ValueError("expected a detector, or keypoints that are given")
-        given = detector.detect(image)
-    shown = len(given)
+        given = shown = detector.detect(image)
+    else:
+        shown = sure_hands(given, config.detector.min_score)
+    found = list(shown)
     if through is not None:
-        given = [hand for hand in map(through.hand, given) if hand is not None]
+        found = [hand for hand in map(through.hand, shown) if hand is not None]
         image, mask = through.record(image), through.mask(mask)
-    kept = tuple(given[: config.detector.slots])
+    kept = _surest(found, config.detector.slots)
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
+        masks = None if mask is None else _masks(mask, kept, image.name)
+        crops = crop_hands(image.pixels, image.intrinsics, kept, masks, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
-    beyond = shown - len(kept)
-    found = DetectedImage(size, image.intrinsics, image.intrinsics_source, kept, crops, beyond)
-    return found if through is None else replace(found, lens=through.lens)
+    beyond, left_out = len(shown) - len(kept), len(given) - len(shown)
+    source, lens = image.intrinsics_source, None if through is None else through.lens
+    done = DetectedImage(size, image.intrinsics, source, kept, crops, beyond, left_out)
+    return replace(done, lens=lens)
+
+
+def _given(
+    given: Sequence[HandObservation],
+    task: ImageTask,
+    image: ImageRecord,
+    config: Config,
+    sided: Sided | None,
+) -> list[HandObservation]:
+    """The given hands of an image that are used, each with its side.
+
+    Raises:
+        InputError: those of a file are those of another image, see `inside_hands`; or it cannot be
+            told which hand one is.
+    """
+    hands = sure_hands(given, config.detector.min_score)
+    if task.keypoints is not None:
+        size = (image.pixels.shape[1], image.pixels.shape[0])
+        hands = inside_hands(hands, size, str(task.keypoints.path))
+    if sided is None:
+        return hands
+    return [sided(image, hand) if hand.side_score == SIDE_UNTOLD else hand for hand in hands]
+
+
+def _surest(hands: Sequence[HandObservation], slots: int) -> tuple[HandObservation, ...]:
+    """As many as there are slots for, the surest, in their order."""
+    if len(hands) <= slots:
+        return tuple(hands)
+    order = sorted(range(len(hands)), key=lambda i: hands[i].score, reverse=True)
+    return tuple(hands[i] for i in sorted(order[:slots]))
+
+
+def _masks(
+    mask: np.ndarray, hands: Sequence[HandObservation], image: str
+) -> list[np.ndarray | None]:
+    try:
+        return masks_of_hands(mask, hands)
+    except InputError as error:
+        raise error.about(file=f"mask of {image}") from error
 
 
 def _beside_name(error: InputError, task: ImageTask) -> InputError:
@@ -170,6 +248,8 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     The path of the image would say nothing more, and with the folders it would make the rows depend
     on where images and masks lie.
     """
+    if error.code == "mask.inverted" and task.mask is not None:
+        error = error.about(file=task.mask)
     file, label = error.facts.get("file"), task.file.label
     if not isinstance(file, str | Path):
         return error

@@ -19,7 +19,7 @@ from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.store.row_kinds import Row
 from fitter.system.stopping import StopRequest
 from fitter.workers.attempts import Attempts
-from fitter.workers.batches import FittedBatch, Plan
+from fitter.workers.batches import FittedBatch, Plan, Seen
 from fitter.workers.detection_pool import DetectionOptions, DetectionPool
 
 if TYPE_CHECKING:  # loaded while the processes that detect load what they need
@@ -116,29 +116,33 @@ class LocalExecutor:
         torch.set_num_threads(self._threads)
         self._closing.close()
 
-    def process(self, plan: Plan, stop: StopRequest) -> Iterator[FittedBatch]:
+    def process(
+        self, plan: Plan, stop: StopRequest, seen: Seen | None = None
+    ) -> Iterator[FittedBatch]:
         """Do what a run has to do.
 
         Args:
             plan: of the run.
             stop: when it is asked, no further block is begun.
+            seen: told of every image, long before its batch is done.
 
         Yields:
             What became of each batch, in order.
         """
-        return self.fit(plan.batches(stop))
+        return self.fit(plan.batches(stop), seen)
 
-    def fit(self, batches: Iterable[list[Task]]) -> Iterator[FittedBatch]:
+    def fit(self, batches: Iterable[list[Task]], seen: Seen | None = None) -> Iterator[FittedBatch]:
         """Detect and fit, the former some batches ahead of the latter.
 
         Args:
             batches: images or frames that are fitted together; taken one by one as there is room.
+            seen: told of every image that has been looked at.
 
         Yields:
             What became of each batch, in order.
         """
         waiting: deque[tuple[FittedBatch, Promises]] = deque()
-        for tasks, detected in self.detection.detect(batches):
+        for tasks, detected in self.detection.detect(batches, seen):
             start = tasks[0].place
             times = 1 if self._attempts is None else self._attempts.begin(start)
             try:
@@ -185,7 +189,7 @@ class LocalExecutor:
         self, tasks: Sequence[Task], detected: Sequence[Detected], times: int
     ) -> tuple[FittedBatch, Promises]:
         """What became of images or frames, but for the promised overlays."""
-        from fitter.workers.detected import masks_in
+        from fitter.workers.detected import codes_of, masks_in
         from fitter.workers.isolated_fit import fit_warily
 
         rows = fit_warily(self.engine, detected, times, self.options.timeout)
@@ -194,6 +198,7 @@ class LocalExecutor:
         masks = sum(map(masks_in, detected))
         names = [task.name for task in tasks]
         done = FittedBatch(tasks[0].place, names, rows, masks, lost=lost_now)
+        done = replace(done, codes=codes_of(names, detected, rows))
         return done, self._submit_overlays(tasks, rows)
 
     def _submit_overlays(self, tasks: Sequence[Task], rows: Iterable[Row]) -> Promises:

@@ -244,10 +244,8 @@ def _configuration(options: argparse.Namespace) -> TrainConfig:
 
 def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     """What is asked for of a configuration."""
-    from rich.console import Console
-
     from fitter.device import choose_device
-    from fitter.run.progress import say
+    from fitter.run.progress import console_for, say
     from init_net.networks.build import build_network
     from init_net.training.checkpoints import find_checkpoint
     from init_net.training.export import export
@@ -255,7 +253,7 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
     from init_net.training.sources import folder_of
     from init_net.training.start import begun
 
-    console = Console(stderr=True, quiet=options.quiet)
+    console = console_for(options.quiet)
     config, out = _asked(options, console)
     if options.export is not None:
         export(out, config, options.export, console)

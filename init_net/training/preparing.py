@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from rich.console import Console
-from rich.progress import Progress
 
-from fitter.run.progress import NowAndThen, say
+from fitter.run.progress import ProgressLine, say
 from init_net.samples.config import SamplesConfig
 from init_net.samples.shards import LEFT_OUT, is_done
 from init_net.training.config import StoredConfig, TrainConfig
@@ -52,20 +52,19 @@ def prepare_all(config: TrainConfig, console: Console) -> None:
 
 def _prepare(source: StoredConfig, looks: int, console: Console) -> None:
     """Make what is missing of a source of samples, and look at what nobody has looked at."""
-    hidden = console.quiet or not console.is_terminal
-    with Progress(console=console, disable=hidden) as progress:
+    with ExitStack() as stack:
 
         def told(title: str, total: int, unit: str = "samples") -> Callable[[int], None]:
             """Takes how many further ones are done."""
-            task, done = progress.add_task(title, total=total), 0
+            stack.close()  # the line before
             # The first that is told is what was there before.
-            lines = NowAndThen(console, title, total, None, unit)
+            line = stack.enter_context(ProgressLine(console, title, total, None, unit))
+            done = 0
 
             def tell(count: int) -> None:
                 nonlocal done
                 done += count
-                progress.advance(task, count)
-                lines.show(done)
+                line.show(done)
 
             return tell
 

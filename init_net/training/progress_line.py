@@ -6,17 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from fitter.run.progress import NowAndThen, say
+from fitter.run import progress
+from fitter.run.progress import say
 from init_net.training.plan import Plan, Stage
 
 _FIRST = 10.0
@@ -28,40 +20,22 @@ class ProgressLine:
     validations."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("training {task.fields[stage]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps, loss {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=console.quiet or not console.is_terminal,
-            speed_estimate_period=300,
-        )
-        self._plan, self._stage = plan, ""
-        self._task: TaskID | None = None
-        self._lines: NowAndThen | None = None
+        self._console, self._plan = console, plan
+        self._line = progress.ProgressLine(console, "training", plan.steps, None, "steps", _FIRST)
+        self._is_begun = False
 
     def step(self, done: int, loss: float) -> None:
         """Bring the line up to date."""
-        if self._task is None:  # so that the rate is that of this part of the run
-            self._task = self._progress.add_task(
-                "", total=self._plan.steps, completed=done - 1, loss="", stage=""
-            )
-            self._lines = NowAndThen(
-                self._console, "training", self._plan.steps, done - 1, "steps", _FIRST
-            )
-        self._progress.update(self._task, completed=done, loss=f"{loss:.4g}", stage=self._stage)
-        if self._lines is not None:
-            self._lines.show(done, f"loss {loss:.4g}")
+        if not self._is_begun:  # so that the rate is that of this part of the run
+            self._line.show(done - 1)
+            self._is_begun = True
+        self._line.show(done, f"loss {loss:.4g}")
 
     def entered(self, stage: Stage) -> None:
         """Print a line about a stage that begins or goes on."""
         if not self._plan.is_staged:
             return
-        self._stage = stage.name
+        self._line.title = f"training {stage.name}"
         count = len(self._plan.stages)
         say(
             self._console,
@@ -75,8 +49,8 @@ class ProgressLine:
         say(self._console, f"step {done}: {shown}")
 
     def __enter__(self) -> ProgressLine:
-        self._progress.__enter__()
+        self._line.__enter__()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self._progress.__exit__(*details)
+        self._line.__exit__(*details)

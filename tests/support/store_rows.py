@@ -97,6 +97,7 @@ def fake_row(i: int) -> ImageRow:
         intrinsics_note=f"EXIF: 35 mm equivalent of {i} mm",
         hands=hands,
         hands_beyond=i,
+        hands_left_out=i,
         time=i / 30,
     )
     return row.with_lens(LENS) if i % 5 == 0 else row

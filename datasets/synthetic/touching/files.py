@@ -42,14 +42,15 @@ def write_interaction_dataset(request: InteractionRequest) -> Iterator[int]:
     """Write what is missing, then the lists.
 
     Yields:
-        How many samples are written or kept so far, after every batch; the first number is what was
+        How many samples are written or kept so far, after every one; the first number is what was
         kept.
 
     Raises:
         InputError: the folder holds something else, or other samples; there are no backgrounds.
     """
     prepare(request)
-    yield from write_missing(request, request.out / SPLIT / "truth", _write_batch)
+    # One by one: each takes as long as a batch of others, and somebody is waiting.
+    yield from write_missing(request, request.out / SPLIT / "truth", _write_batch, 1)
     write_lists(request.out)
 
 

@@ -4,7 +4,6 @@ _IMAGES = {
     "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
     "image.empty": "expected a picture, found an empty file",
     "image.far_too_large": "expected at most {max_pixels:,} pixels, found a larger picture",
-    "image.float": "expected 8 or 16 bits a channel, found a floating-point picture",
     "image.folder": "expected a picture, found a folder",
     "image.format": "expected a picture, found a file in no known picture format",
     "image.grey_range": "expected grey values from 0 to 65535, found {least} to {most}",
@@ -12,9 +11,15 @@ _IMAGES = {
     "image.missing": "expected a picture, found no such file",
     "image.missing_pixels": "expected a whole picture, found {found:,} of the {width} x {height} "
     "pixels that the file claims",
+    "image.no_avif": "needs Pillow 11.3 or later, which reads AVIF: pip install --upgrade pillow",
+    "image.no_heif": "needs pillow-heif, which reads HEIC and is not installed: pip install "
+    "'fit-hands[heif]'",
+    "image.no_numbers": "expected numbers for grey values, found none that is finite",
     "image.not_regular": "expected a picture, found no regular file",
     "image.outside": "expected an image below {folder}, found a name that leads out of it",
     "image.permission": "expected a picture that may be read, found no permission to read it",
+    "image.tiff": "expected a TIFF of up to 16 bits a channel, or grey of up to 32 (floating-"
+    "point, too), found a kind that is not read, or a damaged one",
     "image.too_few_bytes": "expected a whole picture, found {length:,} bytes, too few for the "
     "{width} x {height} pixels that they claim",
     "image.too_large": "expected at most {max_pixels:,} pixels, found {width} x {height} = "
@@ -32,26 +37,55 @@ _ARRAYS = {
 }
 
 _KEYPOINTS = {
-    "keypoints.confidence": "expected confidences from 0 to 1 in the third column, found {least:g} "
-    "to {most:g}",
+    "keypoints.coco_image": 'expected "file_name" in every picture of COCO\'s "images", found one '
+    "without",
+    "keypoints.confidence": "expected confidences from 0 to 1 in the third column, and up to "
+    "{low:g} and {high:g}, which are clipped, found {least:g} to {most:g}",
     "keypoints.count": "expected one entry for each of the {count} pictures, found {found}",
+    "keypoints.handedness": "expected the handedness of each of the {expected} hands, found "
+    "{found}",
+    "keypoints.label": "expected MediaPipe's handedness to be Left or Right, found {found!r}",
     "keypoints.layout": "expected a JSON list or object with keypoints, found {found}",
     "keypoints.metres": "expected positions in pixels (u, v, confidence), found numbers all below "
     "{limit:g} in size, which look like metres (x, y, z) or shares of the width",
-    "keypoints.no_files": "expected OpenPose files named <image>_keypoints.json, found none",
+    "keypoints.no_fields": "expected people with hand_left_keypoints_2d or "
+    "hand_right_keypoints_2d, found one with {found}",
+    "keypoints.no_files": "expected JSON files named after the pictures, such as "
+    "<image>_keypoints.json, found none",
     "keypoints.no_hand": 'expected an object with "side" and "keypoints"',
+    "keypoints.no_image_id": 'expected "image_id" in every result, found none in number {number}',
     "keypoints.no_list": "expected a list of hands, found {found}",
     "keypoints.no_numbers": "expected {expected} numbers, found something else ({reason})",
     "keypoints.no_people": 'expected OpenPose\'s JSON with a list "people"',
     "keypoints.no_person": "expected an object as person {number}",
+    "keypoints.no_size": "expected positions in pixels, found MediaPipe's shares of the picture's "
+    "sides, and the size of the picture is not known here",
+    "keypoints.normalised": "expected positions in pixels, found numbers from {least:.3g} to "
+    "{most:.3g}, which look like shares of the picture's sides: multiply them by its width and "
+    "height (OpenPose: --keypoint_scale 0)",
     "keypoints.not_finite": "expected finite numbers, found nan or infinity",
-    "keypoints.one_openpose_file": "expected the folder with OpenPose's files, found one file of "
-    "them",
+    "keypoints.number": "expected 21 keypoints of a hand, or {known} of a person, found {found}",
+    "keypoints.one_picture": "expected a folder with a file for each of the {count} pictures, "
+    "found a file about one picture",
+    "keypoints.other_files": "expected files named after the pictures, such as {expected} for "
+    "{image}, found others, such as {found}, and none for any picture",
+    "keypoints.other_size": "expected annotations of a picture of {expected[0]} x {expected[1]}, "
+    "found those of one of {found[0]} x {found[1]}",
+    "keypoints.outside": "expected keypoints in a picture of {width} x {height}, found every one "
+    "outside it, as far as ({x:.0f}, {y:.0f}): they belong to another picture or to another "
+    "resolution of it",
+    "keypoints.parameters": "expected keypoints in pixels, found the parameters of a body or hand "
+    "model (as of Hand4Whole), which say nothing of pixels: give the keypoints that they were "
+    "fitted to",
     "keypoints.shape": "expected {expected} numbers, found {found}",
-    "keypoints.shared_file": "expected a file of OpenPose's for every picture, found that {one!r} "
-    "and {other!r} share {shared}",
+    "keypoints.shared_entry": "expected an entry for every picture, found that {one!r} and "
+    "{other!r} share {shared!r}",
+    "keypoints.shared_file": "expected a file for every picture, found that {one!r} and {other!r} "
+    "share {shared}",
     "keypoints.side": 'expected "side" to be "left" or "right", found {found!r}',
     "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches",
+    "keypoints.untold_side": 'expected which hand it is, left or right as "side", found nothing '
+    "that says so, and the detector, which is asked then, sees no hand there",
 }
 
 _HAND_SIZES = {
@@ -88,6 +122,9 @@ _PEOPLE = {
 }
 
 _MASKS = {
+    "mask.array": "expected a mask as an array (height, width) of numbers, found {found}",
+    "mask.inverted": "expected a mask of the hands, found {outside} of their {count} keypoints "
+    "outside it, and {share:.0%} of the image in it: it seems to be inverted",
     "mask.is_the_image": "expected a mask for {image!r}, found the picture itself there",
     "mask.labels": "expected values above half of {span} where there is a hand (or 0 and 1 alone), "
     "found values from {least} to {most}",
@@ -97,7 +134,8 @@ _MASKS = {
     "mask.not_a_folder": "expected a folder with masks, found a file",
     "mask.shared": "expected a mask for every picture of its own, found that {one!r} and {other!r} "
     "share {shared!r}",
-    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, found {found}",
+    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, or scaled "
+    "from it, found {found}",
     "mask.unlistable": "expected a folder of masks that may be listed, found {reason}",
 }
 
@@ -112,10 +150,7 @@ _LISTS = {
     "{found!r}",
     "list.line_is_folder": "expected a picture ({endings}), found the folder {found!r}",
     "list.line_is_no_image": "expected a picture ({endings}), found {found!r}",
-    "list.line_not_utf8": "expected a path in UTF-8, found bytes that are not",
     "list.long_line": "expected a path, found a line of {length:,} bytes or more",
-    "list.name_not_utf8": "expected a file name in UTF-8, found bytes that are not; rename the "
-    "file",
     "list.no_arguments": "expected a folder or a picture, found no argument",
     "list.no_folder": "expected a pattern that pictures match, found no folder {folder!r}",
     "list.no_match": "expected a pattern that pictures match ({endings}), found none that does",

@@ -1,4 +1,4 @@
-"""Keypoints from files: three layouts, and what is wrong with them said picture by picture."""
+"""Keypoints from files: which picture each part is of, and what is wrong with one of them."""
 
 import contextlib
 import json
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fitter.inputs.given_hands import hand_observation
 from fitter.inputs.images import ImageEntry
-from fitter.inputs.keypoint_files import KeypointFiles, hand_observation
+from fitter.inputs.keypoint_files import KeypointFiles
 from tests.support.errors import raises
 
 ENTRIES = [ImageEntry(name, Path(name)) for name in ("a.jpg", "b.jpg", "inner/c.png")]
@@ -38,7 +39,7 @@ def test_openpose_folder(tmp_path, keypoints):
     write(tmp_path / "inner/c_keypoints.json", {"people": people[:1]})
     files = KeypointFiles.open(tmp_path)
     hands = files.hands_for(ENTRIES[0], 0)
-    assert [hand.side for hand in hands] == ["left", "right"]
+    assert [hand.side for hand in hands] == ["left", "right"]  # of one score, as in the file
     for hand in hands:
         np.testing.assert_array_equal(hand.keypoints, keypoints[:, :2])
         np.testing.assert_array_equal(hand.confidence, keypoints[:, 2])
@@ -54,7 +55,7 @@ class TestSearch:
 
     def test_links_to_folders_and_other_files_do_not_count(self, tmp_path):
         write(tmp_path / "elsewhere" / "a_keypoints.json", {"people": []})
-        write(tmp_path / "given" / "keypoints.json", {"people": []})
+        write(tmp_path / "given" / "keypoints.txt", {"people": []})
         (tmp_path / "given" / "link").symlink_to(tmp_path / "elsewhere")
         (tmp_path / "given" / "loop").symlink_to(tmp_path / "given")
         with raises("keypoints.no_files", file=tmp_path / "given"):
@@ -112,6 +113,7 @@ def test_freihand_list_with_and_without_confidence(tmp_path, keypoints):
 
 
 def test_metres_are_refused(tmp_path, keypoints):
+    keypoints[0, 0] *= -1
     path = write(tmp_path / "evaluation_xyz.json", [(keypoints / 300).tolist()])
     with raises("keypoints.metres", file=f"{path}, entry 0 ({ENTRIES[0].name})"):
         KeypointFiles.open(path).hands_for(ENTRIES[0], 0)
@@ -126,7 +128,7 @@ def test_own_mapping(tmp_path, keypoints):
         ]
     }
     files = KeypointFiles.open(write(tmp_path / "own.json", content))
-    left, right = files.hands_for(ENTRIES[2], 2)
+    right, left = files.hands_for(ENTRIES[2], 2)  # the surest first
     assert (left.side, right.side) == ("left", "right")
     np.testing.assert_array_equal(left.relative_depth, depth)
     assert right.relative_depth is None
@@ -152,7 +154,7 @@ def test_a_part_knows_its_own_pictures_and_nothing_else(tmp_path, keypoints):
         ("{broken", "json.invalid", {"content": "keypoints"}),
         ("3", "keypoints.layout", {"found": "int"}),
         ([[]], "keypoints.count", {"count": 3, "found": 1}),
-        ({"people": []}, "keypoints.one_openpose_file", {}),
+        ({"people": []}, "keypoints.one_picture", {"count": 3}),
         ({"b.png": []}, "list.other_names", {"image": "a.jpg", "found": "b.png"}),
     ],
 )
@@ -206,7 +208,6 @@ def test_one_bad_entry_does_not_stop_the_others(tmp_path, bad, code, facts):
         ),
         ({"people": [5]}, "keypoints.no_person", {"number": 0}),
         ({"people": 5}, "keypoints.no_people", {}),
-        ([], "keypoints.no_people", {}),
         ("{", "json.invalid", {"content": "keypoints"}),
     ],
 )
@@ -232,3 +233,143 @@ def test_a_hand_from_arrays(keypoints):
         hand_observation(keypoints, None, "hand 0")
     with raises("keypoints.shape", file="hand 0", expected="21x2 or 21x3", found="20x3"):
         hand_observation(keypoints[:20], "left", "hand 0")
+
+
+def a_hand(confidence):
+    return [[40.0 + k, 50.0 + k, confidence] for k in range(21)]
+
+
+def test_the_surest_hand_comes_first(tmp_path):
+    people = [{"hand_left_keypoints_2d": np.ravel(a_hand(c)).tolist()} for c in (0.03, 0.8, 0.4)]
+    write(tmp_path / "a_keypoints.json", {"people": people})
+    hands = KeypointFiles.open(tmp_path).hands_for(ENTRIES[0], 0)
+    assert [round(hand.score, 2) for hand in hands] == [0.8, 0.4, 0.03]
+
+
+class TestFolders:
+    @pytest.mark.parametrize("name", ["c_keypoints.json", "c.json", "c.png.json", "results_c.json"])
+    def test_a_file_for_each_picture(self, tmp_path, name):
+        entry = {"side": "left", "keypoints": a_hand(0.9)}
+        write(tmp_path / "inner" / name, [entry])
+        files = KeypointFiles.open(tmp_path)
+        names = [entry.name for entry in ENTRIES]
+        files.require_for(names, 3)
+        assert [hand.side for hand in files.hands_for(ENTRIES[2], 2)] == ["left"]
+        assert files.missing(names) == (2, "a.jpg")
+
+    def test_files_of_other_pictures_are_refused(self, tmp_path):
+        write(tmp_path / "inner" / "x_keypoints.json", {"people": []})
+        with raises(
+            "keypoints.other_files",
+            file=tmp_path,
+            image="a.jpg",
+            expected=Path("a_keypoints.json"),
+            found=Path("inner/x_keypoints.json"),
+        ):
+            KeypointFiles.open(tmp_path).require_for([entry.name for entry in ENTRIES], 3)
+
+
+class TestVideos:
+    NAMES = ("clip.mp4/00000000", "clip.mp4/00000012")
+    FRAMES = tuple(ImageEntry(name, Path(name)) for name in NAMES)
+
+    def hands(self, files):
+        files.require_for(list(self.NAMES), 2)
+        parts = [files.part(k, [frame.name]) for k, frame in enumerate(self.FRAMES)]
+        return [
+            [hand.side for hand in part.hands_for(frame, k)]
+            for k, (part, frame) in enumerate(zip(parts, self.FRAMES, strict=True))
+        ]
+
+    def test_openpose_writes_a_file_for_each_frame(self, tmp_path):
+        flat = np.ravel(a_hand(0.9)).tolist()
+        people = [{"hand_right_keypoints_2d": flat}]
+        write(tmp_path / "clip_000000000012_keypoints.json", {"people": people})
+        write(tmp_path / "clip_000000000000_keypoints.json", {"people": []})
+        assert self.hands(KeypointFiles.open(tmp_path)) == [[], ["right"]]
+
+    @pytest.mark.parametrize("first", [0, 1])
+    @pytest.mark.parametrize("in_folder", [True, False])
+    def test_mmpose_writes_one_file_and_counts_from_0_or_1(self, tmp_path, first, in_folder):
+        hand = {"side": "left", "keypoints": a_hand(0.9)}
+        frames = [
+            {"frame_id": number + first, "instances": [hand] if number == 12 else []}
+            for number in range(14)
+        ]
+        content = frames if first == 0 else {"meta_info": {}, "instance_info": frames}
+        name = "clip.json" if first == 0 else "results_clip.json"
+        path = write(tmp_path / name, content)
+        files = KeypointFiles.open(tmp_path if in_folder else path)
+        assert self.hands(files) == [[], ["left"]]
+
+    def test_one_file_is_not_for_two_videos(self, tmp_path):
+        path = write(tmp_path / "v.json", [{"frame_id": 0, "instances": []}])
+        names = ["a.mp4/00000000", "b.mp4/00000000"]
+        facts = {"one": names[0], "other": names[1], "shared": "00000000"}
+        with raises("keypoints.shared_entry", file=path, **facts):
+            KeypointFiles.open(path).require_for(names, 2)
+
+
+PERSON = {"lefthand_kpts": np.ravel(a_hand(0.9)).tolist()}
+
+
+class TestCoco:
+    def test_annotations_know_pictures_by_their_names(self, tmp_path):
+        content = {
+            "images": [{"id": 4, "file_name": "c.png"}, {"id": 5, "file_name": "b.jpg"}],
+            "annotations": [{**PERSON, "image_id": 4}, {**PERSON, "image_id": 4}],
+            "categories": [],
+        }
+        files = KeypointFiles.open(write(tmp_path / "coco.json", content))
+        files.require_for([entry.name for entry in ENTRIES], 3)
+        assert [len(files.hands_for(entry, k)) for k, entry in enumerate(ENTRIES)] == [0, 0, 2]
+        part = files.part(2, ["inner/c.png"])
+        assert len(part.by_name) == 1 and len(part.hands_for(ENTRIES[2], 2)) == 2
+        assert part.raw(ENTRIES[2], 2) == files.raw(ENTRIES[2], 2) is not None
+
+    @pytest.mark.parametrize("given, name", [(785, "val/000000000785.jpg"), ("b.jpg", "val/b.jpg")])
+    def test_results_know_them_by_numbers_or_names(self, tmp_path, given, name):
+        content = [{"image_id": given, **PERSON}] * 2
+        files = KeypointFiles.open(write(tmp_path / "results.json", content))
+        files.require_for(["other.jpg", name], 2)
+        assert len(files.hands_for(ImageEntry(name, Path(name)), 1)) == 2
+
+    def test_two_pictures_never_share_an_entry(self, tmp_path):
+        path = write(tmp_path / "results.json", [{"image_id": "a.jpg", **PERSON}])
+        names = ["a.jpg", "more/a.jpg"]
+        facts = {"one": names[0], "other": names[1], "shared": "a.jpg"}
+        with raises("keypoints.shared_entry", file=path, **facts):
+            KeypointFiles.open(path).require_for(names, 2)
+
+    @pytest.mark.parametrize(
+        "content, code, facts",
+        [
+            ([{"image_id": 3}, {"score": 1}], "keypoints.no_image_id", {"number": 1}),
+            ({"images": [{"id": 1}], "annotations": []}, "keypoints.coco_image", {}),
+            ([{"image_id": 999}], "list.other_names", {"found": "999", "image": "a.jpg"}),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, content, code, facts):
+        path = write(tmp_path / "coco.json", content)
+        with raises(code, file=path, **facts):
+            KeypointFiles.open(path).require_for([entry.name for entry in ENTRIES], 3)
+
+
+def test_a_file_about_one_picture_serves_one_picture(tmp_path):
+    entry = {"keypoints": [row[:2] for row in a_hand(1)], "keypoint_scores": [0.7] * 21}
+    for content in ([entry], {"people": []}, {"hand_landmarks": []}):
+        files = KeypointFiles.open(write(tmp_path / "one.json", content))
+        files.require_for(["a.jpg"], 1)
+        assert len(files.hands_for(ENTRIES[0], 0)) == (content == [entry])
+
+
+def test_entries_that_name_their_picture(tmp_path):
+    hand = {"side": "right", "keypoints": a_hand(0.9)}
+    content = {"images": [{"filename": "photos/b.jpg", "hands": [hand]}]}
+    content["images"].append({"filename": "c.png", "hands": []})
+    listed = [{"image": "c.png", "hands": [hand]}]
+    files = KeypointFiles.open(write(tmp_path / "all.json", content))
+    name = "photos/b.jpg"
+    assert len(files.hands_for(ImageEntry(name, Path(name)), 0)) == 1
+    files = KeypointFiles.open(write(tmp_path / "all.json", listed))
+    assert len(files.hands_for(ENTRIES[2], 2)) == 1

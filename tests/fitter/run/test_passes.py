@@ -18,7 +18,8 @@ from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.records import HandParams
 from fitter.run import passes
 from fitter.run.passes import Pass, share, wait_for_others
-from fitter.run.summary import Summary, report
+from fitter.run.summary import Summary
+from fitter.run.telling import report
 from tests.support.forked_runs import Kill, start, status_of
 from tests.support.people_cases import OPTIONS, write_images
 from tests.support.store_rows import contents

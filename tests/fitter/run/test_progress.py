@@ -1,4 +1,4 @@
-"""What a run says of itself where its output is no terminal."""
+"""What a run says of itself while it lasts, on a terminal and where there is none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.console import Console
 
 from fitter.run import progress
 from fitter.run.progress import NowAndThen, ProgressLine, duration
+from fitter.run.watching import Watched
+from fitter.store.schema import HandRow, ImageRow
 
 
 class Clock:
@@ -80,11 +82,11 @@ def test_neither_on_a_terminal_nor_where_silence_is_asked_for(clock, options):
 
 def test_a_fit_says_what_the_line_of_a_terminal_has(clock):
     out = console()
-    with ProgressLine(out, 200, 20, "fitting", "frame") as line:
+    with ProgressLine(out, "fitting", 200, 20, "frames") as line:
         clock.now += 30
-        line.show(10, 8, 1)
+        line.show(30, "8 hands, 1 failed")
         clock.now += 90
-        line.show(60, 50, 2)
+        line.show(80, "50 hands, 2 failed")
     (line,) = told(out)
     assert line == "fitting: 80 of 200 frames, 50 hands, 2 failed, 0.5 a second, about 4 min left"
 
@@ -95,3 +97,88 @@ def test_a_fit_says_what_the_line_of_a_terminal_has(clock):
 )
 def test_times_in_words(seconds, said):
     assert duration(seconds) == said
+
+
+def terminal(width) -> Console:
+    return Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+
+
+def drawn(given: Console) -> str:
+    """The line as it stands at the end."""
+    text = given.file.getvalue().replace("\x1b[2K", "").replace("\r", "\n")
+    return [line for line in text.split("\n") if line.strip() and "\x1b" not in line][-1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(
+    ("title", "total", "done"),
+    [("fitting", 1000, 64.5), ("fitting, pass 2 of 2", 20, 3), ("fitting", 9_999_999, 123_456)],
+)
+def test_count_rate_and_time_left_are_whole_at_every_width(clock, width, title, total, done):
+    out = terminal(width)
+    with ProgressLine(out, title, total) as line:
+        clock.now += 40
+        line.show(done, "123456 hands, 2345 failed")
+    shown = drawn(out)
+    rate = done / 40
+    assert len(shown) < width
+    told = f"{int(done)}/{total} images, {rate:.3g}/s, {duration((total - done) / rate)} left"
+    assert shown.startswith(title) and told in shown
+    assert ("2345 failed" in shown) == (len(title) + len(told) + 27 + 6 + 3 <= width)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_bar_is_as_full_as_the_work_is_done(width):
+    out = terminal(width)
+    with ProgressLine(out, "fitting", 100) as line:
+        line.show(25)
+        quarter = line.text(width).plain
+        line.show(100)
+    whole = line.text(width)
+    bar = quarter.count("\u2501")
+    assert bar >= 6 and whole.plain.count("\u2501") == bar
+    (full,) = [span.end - span.start for span in whole.spans if span.style == "bar.complete"]
+    assert full == bar
+
+
+def test_nothing_is_left_when_all_is_done(clock):
+    line = ProgressLine(terminal(80), "fitting", 10)
+    clock.now += 5
+    line.show(10, "9 hands, 1 failed")
+    assert "10/10 images, 2/s, 9 hands" in line.text(80).plain
+    assert "left" not in line.text(80).plain
+
+
+def test_no_escape_reaches_a_file_or_a_terminal_that_cannot_redraw(clock, monkeypatch):
+    dumb = terminal(80)
+    monkeypatch.setattr(type(dumb), "is_dumb_terminal", property(lambda self: True))
+    for out in (console(), dumb):
+        with ProgressLine(out, "fitting", 100) as line:
+            clock.now += 61
+            line.show(10)
+        assert told(out) == ["fitting: 10 of 100 images, 0.164 a second, about 9 min left"]
+
+
+def test_the_line_of_a_run_moves_with_every_image(clock):
+    """Although images are fitted in batches: finding its hands is half of an image's work."""
+    rows = [
+        ImageRow(image_status="ok", hands=(HandRow(valid=True, side="left"),)),
+        ImageRow(image_status="failed"),
+    ]
+    line = ProgressLine(terminal(120), "fitting", 12, 2)
+    watched = Watched(line, 2)
+    shown = []
+
+    def look():
+        clock.now += 1
+        shown.append(line.text(120).plain.split("/12")[0].split()[-1])
+
+    for step in (watched.seen, watched.seen, watched.seen, watched.seen):
+        step(1.0)
+        look()
+    watched.fitted(rows * 2)
+    look()
+    assert shown == ["2", "3", "3", "4", "6"]
+    assert "2 hands, 2 failed" in line.text(120).plain
+    watched.fitted(rows * 3)  # of which nobody has said that they were seen, as by Ray
+    assert "12/12 images" in line.text(120).plain

@@ -10,7 +10,8 @@ from fitter.engine import image_row
 from fitter.errors import sentence
 from fitter.fitted_hands import without_phantom
 from fitter.records import LEAST_PRESENCE
-from fitter.run.summary import Summary, report
+from fitter.run.summary import Summary
+from fitter.run.telling import report
 from fitter.store.schema import HandRow
 from fitter.workers.batches import FittedBatch
 from fitter.workers.image_detector import find_hands

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from fitter.run.summary import Summary, report
+from fitter.run.failure_kinds import by_kind
+from fitter.run.summary import Summary
+from fitter.run.telling import report, report_errors
+from fitter.store.schema import HandRow, ImageRow
+from fitter.workers.batches import FittedBatch
 
 
 @pytest.mark.parametrize("found", [None, 3])
@@ -24,3 +29,65 @@ def test_rejected_masks_are_told_wherever_they_come_from(found):
     told.clear()
     report(Summary(images=3, seconds=1.0, masks_found=found), Path("o"), None, told.append)
     assert told and not any("without a mask" in line for line in told)
+
+
+def rows(count):
+    return [ImageRow(image_status="failed", image_error=f"reason {k}") for k in range(count)]
+
+
+def test_failures_are_counted_by_kind_with_the_way_out():
+    codes = ["image.damaged"] * 3 + ["image.empty", "keypoints.outside", "image.missing", "x.y"]
+    names = [f"{k}.jpg" for k in range(len(codes))]
+    summary = Summary(seconds=1.0)
+    batch = FittedBatch(0, names, rows(7), 0, codes=dict(zip(names, codes, strict=True)))
+    summary.add([batch])
+    table = Path("r.zarr.failures.csv")
+    told: list[str] = []
+    report(summary, Path("r.zarr"), table, told.append)
+    expected = {
+        "4 images are damaged or no pictures (copy or convert anew): see r.zarr.failures.csv",
+        "1 image has unusable keypoints (see docs/inputs.md): see r.zarr.failures.csv",
+        "1 image is not there (is the disk or folder connected?): see r.zarr.failures.csv",
+        "1 image failed for another reason: see r.zarr.failures.csv",
+    }
+    assert expected <= set(told)
+    told.clear()
+    report_errors(summary, table, told.append)
+    assert set(told) == expected and told[0].startswith("4 images")
+
+
+def test_without_errors_a_quiet_run_says_nothing():
+    told: list[str] = []
+    report_errors(Summary(images=3, hands=2, seconds=1.0), Path("t"), told.append)
+    assert told == []
+
+
+def test_every_code_that_fails_an_image_has_a_kind():
+    """The general kind is for faults that nobody has thought of."""
+    codes = ["image.damaged", "json.missing", "mask.size", "object.far", "worker.undetectable"]
+    said = list(by_kind(Counter(codes), "image", None))
+    assert len(said) == len(codes) and not any("another reason" in line for line in said)
+
+
+def test_what_to_do_next_is_said_where_there_are_hands():
+    told: list[str] = []
+    report(Summary(images=1, hands=1, seconds=1.0), Path("a b/r.zarr"), None, told.append)
+    assert told[-3:] == [
+        "results: a b/r.zarr",
+        "to look at them: report-hands 'a b/r.zarr' --out 'a b/r.html'",
+        "to use them elsewhere: export-hands 'a b/r.zarr' --format glb --out 'a b/r-meshes'",
+    ]
+    told.clear()
+    report(Summary(images=1, seconds=1.0), Path("r.zarr"), None, told.append)
+    assert told[-1] == "results: r.zarr"
+
+
+@pytest.mark.parametrize(("depth", "said"), [(0.012, True), (0.004, False), (None, False)])
+def test_hands_deep_in_something_are_said(depth, said):
+    row = ImageRow(
+        image_status="ok", hands=(HandRow(valid=True, score=0.9, penetration_depth=depth),)
+    )
+    summary, told = Summary(seconds=1.0), []
+    summary.add([FittedBatch(0, ["a.jpg"], [row], 0)])
+    report(summary, Path("r.zarr"), None, told.append)
+    assert any("deep in another hand or a known object" in line for line in told) == said

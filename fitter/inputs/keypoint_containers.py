@@ -1,0 +1,127 @@
+"""Which picture each part of a file of keypoints belongs to, told apart by the file's content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fitter.errors import InputError
+from fitter.inputs.mediapipe_hands import is_mediapipe
+
+_NAMES = ("image", "image_name", "file_name", "filename", "image_path", "img_path", "img_name")
+"""Where entries say which picture they are of."""
+
+_ONE = ("people", "instance_info", "instances", "predictions", "hands", "keypoints")
+"""What an object has that is about one picture."""
+
+_FRAME_DIGITS = 8
+"""Of a frame's number in its name, see `fitter.inputs.frame_names`."""
+
+
+@dataclass(frozen=True)
+class Contained:
+    """What a file holds.
+
+    Attributes:
+        by_name: what it says of pictures, by their names, or None.
+        by_index: the same by place in the listing, or None; one of the two is given.
+        is_loose: the names may lack the folders before them, or be the numbers that COCO knows
+            pictures by.
+        is_single: it speaks of one picture, and does not say which.
+    """
+
+    by_name: Mapping[str, object] | None = None
+    by_index: Mapping[int, object] | None = None
+    is_loose: bool = False
+    is_single: bool = False
+
+
+def contained(content: object, path: Path) -> Contained:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: it is in no known layout.
+    """
+    if isinstance(content, Mapping):
+        return _of_object(content, path)
+    if not isinstance(content, list):
+        raise InputError("keypoints.layout", file=path, found=type(content).__name__)
+    if not content or not isinstance(content[0], Mapping):
+        return Contained(by_index=dict(enumerate(content)))
+    first = content[0]
+    if "frame_id" in first:
+        return Contained(by_name=frames_of(content), is_loose=True)
+    if "image_id" in first:
+        return Contained(by_name=_grouped(content, path), is_loose=True)
+    if (key := next((key for key in _NAMES if isinstance(first.get(key), str)), None)) is not None:
+        named = {str(entry.get(key)): entry for entry in content if isinstance(entry, Mapping)}
+        return Contained(by_name=named, is_loose=True)
+    if "keypoints" in first or "lefthand_kpts" in first:
+        return Contained(by_index={0: content}, is_single=True)
+    return Contained(by_index=dict(enumerate(content)))
+
+
+def _of_object(content: Mapping[str, object], path: Path) -> Contained:
+    images = content.get("images")
+    if isinstance(images, list) and isinstance(content.get("annotations"), list):
+        return Contained(by_name=_annotated(content, path), is_loose=True)
+    if isinstance(images, list) and not is_mediapipe(content):
+        return contained(images, path)
+    listed = content.get("instance_info")
+    if isinstance(listed, list) and listed and "frame_id" in listed[0]:
+        return Contained(by_name=frames_of(listed), is_loose=True)
+    if any(key in content for key in _ONE) or is_mediapipe(content):
+        return Contained(by_index={0: content}, is_single=True)
+    return Contained(by_name=content)
+
+
+def frames_of(listed: Sequence[object]) -> dict[str, object]:
+    """What mmpose says of the frames of a video, by their numbers as in frames' names.
+
+    mmpose counts them from 0 in ``--pred-out-dir`` of its inferencer, and from 1 in its demos.
+    """
+    entries = [entry for entry in listed if isinstance(entry, Mapping) and "frame_id" in entry]
+    numbers = [int(str(entry["frame_id"])) for entry in entries]
+    first = 1 if numbers and min(numbers) == 1 else 0
+    return {
+        f"{number - first:0{_FRAME_DIGITS}d}": entry.get("instances")
+        for number, entry in zip(numbers, entries, strict=True)
+    }
+
+
+def _annotated(content: Mapping[str, object], path: Path) -> dict[str, object]:
+    """COCO's annotations of each picture, with the picture's size."""
+    images, annotations = content["images"], content["annotations"]
+    assert isinstance(images, list) and isinstance(annotations, list)  # as was asked
+    named: dict[str, dict[str, object]] = {}
+    by_id: dict[object, dict[str, object]] = {}
+    for image in images:
+        if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
+            raise InputError("keypoints.coco_image", file=path)
+        size = {key: image.get(key) for key in ("width", "height")}
+        entry: dict[str, object] = {"annotations": [], **size}
+        named[str(image["file_name"])] = by_id[image.get("id")] = entry
+    for annotation in annotations:
+        if isinstance(annotation, Mapping) and annotation.get("image_id") in by_id:
+            listed = by_id[annotation["image_id"]]["annotations"]
+            assert isinstance(listed, list)
+            listed.append(annotation)
+    return dict(named)
+
+
+def _grouped(results: Sequence[object], path: Path) -> dict[str, object]:
+    """Results by the pictures that they name by `image_id`, a number or a name."""
+    found: dict[str, list[object]] = {}
+    for number, result in enumerate(results):
+        if not isinstance(result, Mapping) or "image_id" not in result:
+            raise InputError("keypoints.no_image_id", file=path, number=number)
+        found.setdefault(str(result["image_id"]), []).append(result)
+    return dict(found)
+
+
+def loose_names(name: str) -> list[str]:
+    """How a file may name a picture: as it is called, without folders, by the number it is."""
+    pure = PurePosixPath(name)
+    number = [str(int(pure.stem))] if pure.stem.isdecimal() else []
+    return list(dict.fromkeys([name, pure.name, *number]))
