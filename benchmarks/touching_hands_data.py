@@ -261,14 +261,15 @@ def measured(
     hands: Sequence[TrueHand], rows: Sequence[HandRow], engine: Engine
 ) -> dict[str, object]:
     """What is measured of two fitted hands beside the true ones; lengths in millimetres."""
-    fitted = np.stack([row.joints_3d for row in rows]).astype(float)
+    joints = [row.joints_3d for row in rows if row.joints_3d is not None]
+    fitted = np.stack(joints).astype(float)
     truth = np.stack([hand.joints for hand in hands])
     apart, wanted = fitted[1, 0] - fitted[0, 0], truth[1, 0] - truth[0, 0]
     off = 1e3 * (apart - wanted)
     meshes = [engine.meshes.vertices(row) for row in rows]
     about_wrists = [
-        (mesh - row.joints_3d[0], hand.vertices - hand.joints[0])
-        for mesh, row, hand in zip(meshes, rows, hands, strict=True)
+        (mesh - own[0], hand.vertices - hand.joints[0])
+        for mesh, own, hand in zip(meshes, fitted, hands, strict=True)
     ]
     std = rows[1].relative_place_std
     if std is not None and np.array_equal(std, np.zeros(3)):
@@ -301,7 +302,8 @@ def penetration(
         assert side is not None
         faces = closed(torch.as_tensor(engine.meshes.faces(side).copy()), len(mesh))
         surfaces.append(Surface(torch.as_tensor(mesh, dtype=torch.float64)[None], faces))
-    return 1e3 * float(penetration_depth(*surfaces, cells=None).maximum[0])
+    first, second = surfaces
+    return 1e3 * float(penetration_depth(first, second, cells=None).maximum[0])
 
 
 def swapped_fingers(row: HandRow, own: TrueHand, other: TrueHand) -> int:

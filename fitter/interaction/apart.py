@@ -51,11 +51,11 @@ def one_in_front(problem: GroupProblem, params: HandParams, front: float) -> Han
     shifts = front * torch.tensor(SHIFTS).to(meshes)
     # The hands of every pair with every shift.
     moves = (-0.5 * shifts, 0.5 * shifts)
-    moved = [
+    first, second = (
         (meshes[end][:, None] + move[None, :, None, None] * ray[:, None, None]).flatten(0, 1)
         for end, ray, move in zip(ends, rays, moves, strict=True)
-    ]
-    deep = _depths(problem, *moved, differ.repeat_interleave(len(shifts)))
+    )
+    deep = _depths(problem, first, second, differ.repeat_interleave(len(shifts)))
     deep = deep.view(len(pair), len(shifts)).nan_to_num(torch.inf)
     # Of those that are out of each other the first, else the one that is least deep.
     best = deep.clamp_min(DEEP).argmin(1)

@@ -99,9 +99,10 @@ class GroupScene:
         index = (deep & (result.status != int(Status.DIVERGED))).nonzero().flatten()
         if not len(index):
             return result
-        part, best = problem.select(index), states.select(result, index)
+        part, stuck = problem.select(index), states.select(result, index)
+        best = stuck
         for front in (1.0, -1.0):
-            tried = self._solved(part, one_in_front(part, best.params, front))
+            tried = self._solved(part, one_in_front(part, stuck.params, front))
             cheaper = (tried.cost < best.cost) & (tried.status != int(Status.DIVERGED))
             best = states.where(cheaper, tried, best)
         return result.with_rows(index, best)

@@ -92,7 +92,11 @@ def test_only_what_costs_less_is_taken(case, monkeypatch) -> None:
     assert torch.equal(kept.cost, cost - torch.tensor([0.0, 1.0]))
     assert torch.equal(kept.params.transl[0], start.transl[0])
     assert torch.equal(kept.params.transl[1], tried[0].transl[1])
-    assert not torch.equal(tried[0].transl, tried[1].transl)
+    # Both ways from where the hands were stuck, whatever the first way brought.
+    middle = (tried[0].transl + tried[1].transl) / 2
+    assert (middle - start.transl).norm(dim=-1).max() < max(SHIFTS)
+    for way, front in zip(tried, (1.0, -1.0), strict=True):
+        assert torch.equal(way.transl, one_in_front(problem, start, front).transl)
 
 
 def test_hands_that_are_out_of_each_other_are_not_fitted_again(case, monkeypatch) -> None:
