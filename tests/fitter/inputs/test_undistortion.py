@@ -15,6 +15,7 @@ from fitter.inputs.view_files import (
     without_distortion,
 )
 from fitter.records import HandObservation
+from fitter.rig import RigCamera
 from tests.support.errors import raises
 from tests.support.rig_folders import LENS, SIZE, seen, turning_rig
 
@@ -170,3 +171,15 @@ def test_keypoints_that_were_not_seen_stay(unseen):
     others = np.delete(np.arange(21), unseen)
     wanted = undistorted_points(CAMERA, points)[others]
     np.testing.assert_allclose(moved[others], wanted, atol=1e-9)
+
+
+def test_labels_are_each_undistorted_as_a_mask_is():
+    matrix, lens = np.array([[90.0, 0, 48], [0, 90, 32], [0, 0, 1]]), np.array([-0.2, 0.05, 0, 0])
+    camera = RigCamera("a", matrix, np.eye(3), np.zeros(3), lens, (96, 64))
+    found = Undistortion.of(camera, (96, 64))
+    labels = np.zeros((64, 96), np.uint16)
+    labels[10:30, 10:40], labels[25:60, 50:90] = 3, 700
+    straight = found.mask(labels)
+    assert straight.dtype == np.uint16 and set(np.unique(straight)) == {0, 3, 700}
+    for label in (3, 700):
+        np.testing.assert_array_equal(straight == label, found.mask(labels == label))
