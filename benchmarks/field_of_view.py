@@ -139,7 +139,7 @@ def looks(work: Path, images: int) -> list[Look]:
                 engine = SyntheticEngine(SIZE, SyntheticSettings.unoccluded(), supersampling=1)
                 detector = ImageDetector(load_config("default", ["detector.max_hands=1"]), True)
             chunk = list(_chunk(engine, detector, range(start, min(start + CHUNK, images))))
-            write_whole(path, lambda file, c=chunk: pickle.dump(c, file), durable=False)
+            write_whole(path, pickle.dumps(chunk), durable=False)
         found += pickle.loads(path.read_bytes())
     return found
 
@@ -200,10 +200,10 @@ def known_costs(found: list[Look]) -> np.ndarray:
             K = scaled(look.K, ratio)
             start = centre * [1, 1, ratio]
             _, turn, place = cv2.solvePnP(
-                points, look.hand.keypoints.astype(np.float64), K, None,
+                points, look.hand.keypoints.astype(np.float64), K, np.zeros(5),
                 np.zeros((3, 1)), start.reshape(3, 1).copy(), True, cv2.SOLVEPNP_ITERATIVE,
             )  # fmt: skip
-            seen = cv2.projectPoints(points, turn, place, K, None)[0][:, 0]
+            seen = cv2.projectPoints(points, turn, place, K, np.zeros(5))[0][:, 0]
             distances = (seen - look.hand.keypoints) / SIZE
             costs[row, column] = (distances**2).sum(1).mean()
     return costs
@@ -251,8 +251,8 @@ def rows_of(way: str, costs: np.ndarray, views: np.ndarray) -> list[Row]:
         even = known & (np.arange(len(views)) % 2 == 0)
         constant = float(np.median(assumed[even]))
         for (low, high), cameras in zip(BINS, halves[1], strict=True):
-            inside = (views >= math.radians(low)) & (views < math.radians(high))
-            single = assumed[known & ~even & inside]  # the mean of several would be no camera's
+            between = (views >= math.radians(low)) & (views < math.radians(high))
+            single = assumed[known & ~even & between]  # the mean of several would be no camera's
             errors = (single, single - constant, cameras.estimate, correction(cameras))
             factors = [float(np.exp(np.median(np.abs(error)))) for error in errors]
             of_estimate = float(cameras.estimate.mean()), float(cameras.estimate.std())
