@@ -74,7 +74,7 @@ DEPTH_CASES: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-def test_a_hand_is_as_far_away_as_the_true_camera_says_or_the_stated_default(
+def test_a_hand_is_as_far_away_as_its_camera_or_the_stated_default_says(
     tmp_path: Path,
 ) -> None:
     """Depth goes with the focal length: one hand in one picture with many EXIF blocks."""
