@@ -16,7 +16,7 @@ from fitter.inputs.view_files import (
     without_distortion,
 )
 from fitter.records import HandObservation
-from fitter.rig import Rig
+from fitter.rig import Rig, RigCamera
 from tests.support.errors import raises
 from tests.support.rig_folders import LENS, SIZE, seen, turning_rig, write_rig
 
@@ -193,3 +193,15 @@ def test_a_rigs_fisheye_is_straightened_by_its_own_model(tmp_path):
         RigFile.open(write_rig(tmp_path / "rig.json", rig, a={"model": "omni"}))
     with raises("rig.distortion", found=5):
         RigFile.open(write_rig(tmp_path / "rig.json", rig, a={"distortion": [0.1] * 5}))
+
+
+def test_labels_are_each_undistorted_as_a_mask_is():
+    matrix, lens = np.array([[90.0, 0, 48], [0, 90, 32], [0, 0, 1]]), np.array([-0.2, 0.05, 0, 0])
+    camera = RigCamera("a", matrix, np.eye(3), np.zeros(3), lens, (96, 64))
+    found = Undistortion.of(camera, (96, 64))
+    labels = np.zeros((64, 96), np.uint16)
+    labels[10:30, 10:40], labels[25:60, 50:90] = 3, 700
+    straight = found.mask(labels)
+    assert straight.dtype == np.uint16 and set(np.unique(straight)) == {0, 3, 700}
+    for label in (3, 700):
+        np.testing.assert_array_equal(straight == label, found.mask(labels == label))
