@@ -127,8 +127,8 @@ def through(
     ahead = back[:, 2] > 0.05
     flat = np.where(ahead[:, None], back[:, :2] / np.where(ahead, back[:, 2], 1.0)[:, None], 1e3)
     sampled = np.nan_to_num(flat, nan=1e3) * K[[0, 1], [0, 1]] + K[:2, 2] - 0.5
-    maps = sampled.reshape(height, width, 2).astype(np.float32)
-    pixels = cv2.remap(image, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    x, y = np.moveaxis(sampled.reshape(height, width, 2).astype(np.float32), -1, 0)
+    pixels = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return Seen(pixels, points @ rotation.T)
 
 
@@ -164,6 +164,7 @@ def scenes(name: str, degrees: float, hands: int) -> list[Seen]:
 
 def in_picture(lens: Lens, hand: fitter.FittedHand) -> np.ndarray:
     """(21, 2) the fitted keypoints in pixels of the picture as the lens made it."""
+    assert hand.keypoints_2d is not None  # it was fitted
     points = hand.keypoints_2d.astype(np.float64)
     if hand.lens is None:
         return points
@@ -173,6 +174,7 @@ def in_picture(lens: Lens, hand: fitter.FittedHand) -> np.ndarray:
 
 def off(lens: Lens, seen: Seen, hand: fitter.FittedHand) -> tuple[float, float, float, float]:
     """Errors of a hand: 2D, depth, aside, PA."""
+    assert hand.keypoints_3d is not None  # it was fitted
     found, true = hand.keypoints_3d.astype(np.float64), seen.keypoints
     here = distorted(lens, true[:, :2] / true[:, 2:])
     sight = true.mean(0) / np.linalg.norm(true.mean(0))
@@ -238,7 +240,7 @@ def main() -> None:
                         f"{v:.1f}" if isinstance(v, float) else str(v) for v in vars(row).values()
                     )
                     table.add_row(*values)
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

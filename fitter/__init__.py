@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fitter.results import FrameResults, Results, open_frames, open_results
     from fitter.rig import Rig, RigCamera
     from fitter.run.request import RunRequest
+    from fitter.viewer import Viewer, ViewerOptions, open_viewer
     from fitter.workers.execution_options import ExecutionOptions
 
 __all__ = [
@@ -60,6 +61,8 @@ __all__ = [
     "Rig",
     "RigCamera",
     "RunRequest",
+    "Viewer",
+    "ViewerOptions",
     "export_results",
     "fit",
     "fit_to_store",
@@ -68,6 +71,7 @@ __all__ = [
     "load_config",
     "open_frames",
     "open_results",
+    "open_viewer",
     "render_hands",
     "write_report",
 ]
@@ -93,6 +97,8 @@ __getattr__, __dir__ = lazy_face(
         "Rig": "fitter.rig",
         "RigCamera": "fitter.rig",
         "RunRequest": "fitter.run.request",
+        "Viewer": "fitter.viewer",
+        "ViewerOptions": "fitter.viewer",
         "export_results": "fitter.export.exporter",
         "fit": "fitter.api",
         "fit_to_store": "fitter.api",
@@ -101,6 +107,7 @@ __getattr__, __dir__ = lazy_face(
         "load_config": "fitter.config.options",
         "open_frames": "fitter.results",
         "open_results": "fitter.results",
+        "open_viewer": "fitter.viewer",
         "render_hands": "fitter.fitted_hand",
         "write_report": "fitter.report",
     },

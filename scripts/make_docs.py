@@ -203,7 +203,7 @@ SENTENCE_TOPICS = {
     "networks": ("network", "weights"),
     "views": ("rig", "frames", "view", "views"),
     "runs": ("usage", "run", "device", "worker", "fit", "overlay", "ray"),
-    "output": ("output", "store", "report"),
+    "output": ("output", "store", "report", "viewer"),
     "python": ("door", "hand", "texture", "results"),
     "exports": ("export",),
     "training": ("samples", "training", "checkpoint"),

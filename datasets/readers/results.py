@@ -37,13 +37,16 @@ from datasets.readers.files import shard_index_folder
 from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle
 from fitter.inputs.dataset_request import DatasetRequest
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.shards import ShardFiles
+from fitter.inputs.taken_files import TakenFile
+from fitter.inputs.through_lens import taken_through
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import LENS_VARIABLES, HandRow, ImageRow
 from fitter.store.variables import Variable
 
 _READ = frozenset(
@@ -64,6 +67,7 @@ _READ = frozenset(
         "keypoint_visibility",
         "predicted_error_mm",
         "score",
+        *LENS_VARIABLES,
     )
 )
 """Variables that annotations are made of."""
@@ -117,7 +121,7 @@ class _Folder:
     root: Path
 
     def file_of(self, name: str) -> ImageFile:
-        return LocalFile(self.root / name)
+        return LocalFile(path_of(self.root, name))
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,11 @@ class ResultImages(AnnotatedImages):
         """See `AnnotatedImages`."""
         name = self.names[place]
         files = self._files
-        return files.file(place, name) if isinstance(files, _Members) else files.file_of(name)
+        file = files.file(place, name) if isinstance(files, _Members) else files.file_of(name)
+        row, _ = self._chunks.row(int(self.names.places[place]))
+        size = (row.image_width, row.image_height)
+        through = taken_through(row.lens, row.intrinsics, size)
+        return file if through is None else TakenFile(file, through)
 
     def annotation(self, place: int) -> Annotation:
         """See `AnnotatedImages`."""

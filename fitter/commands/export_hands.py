@@ -18,7 +18,7 @@ from fitter.commands.parser import (
     text,
 )
 
-_FORMATS = ("glb", "obj", "ply", "csv", "json", "freihand", "coco", "mano-npz")
+_FORMATS = ("glb", "obj", "ply", "bvh", "csv", "json", "freihand", "coco", "mano-npz", "rrd")
 
 _DESCRIPTION = """\
 Write the hands of a result store as files that other programs read.
@@ -26,13 +26,16 @@ Write the hands of a result store as files that other programs read.
 glb, obj, ply   meshes with colours or a texture, a file for each hand, each image or each person;
                 glb has normals and a skeleton that animates (y up), the others are in the camera
                 frame (x right, y down, z away)
+bvh             skeletons in motion, a file for each track of a video
 csv             a table, one row a hand
 json            a list of objects, one a hand
 coco            COCO-WholeBody's keypoints of the hands
 freihand        FreiHAND's submission, pred.json: one hand an image, null where there is none
 mano-npz        MANO's parameters under smplx's names; hands of other models are converted with
                 --mano, and each file says how well
-PLACE is a folder for glb, obj, ply and mano-npz, else a file. docs/export.md lists every column.
+rrd             a recording for the Rerun viewer: pictures, cameras, meshes, keypoints in time
+PLACE is a folder for glb, obj, ply, bvh and mano-npz, else a file. docs/export.md lists every
+column.
 """
 
 _EPILOG = """\
@@ -42,6 +45,9 @@ examples:
   export-hands results.zarr --format glb --out textured/ --textures photos/
   export-hands results.zarr --format csv --out hands.csv --only 'anna/*' --side left
   export-hands results.zarr --format mano-npz --mano MANO_RIGHT.pkl --out mano/
+  export-hands results.zarr --format bvh --out motions/
+  export-hands results.zarr --format glb --per track --out animations/
+  export-hands results.zarr --format rrd --images videos/ --out results.rrd
   export-hands results.zarr --format freihand --mano MANO_RIGHT.pkl --out pred.json
 
 exit status:
@@ -62,9 +68,10 @@ def export_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=path, required=True, metavar="PLACE", help="where to")
     parser.add_argument(
         "--per",
-        choices=("hand", "image", "person"),
+        choices=("hand", "image", "person", "track"),
         help="what a file of glb, obj, ply or mano-npz holds: a hand (default), the hands of an "
-        "image, or of a person the surest hand of each side",
+        "image, of a person the surest hand of each side, or a track of a video, with an animation "
+        "(glb; of bvh always)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     _add_selection(parser)
@@ -87,6 +94,12 @@ def export_hands(arguments: Sequence[str] | None = None) -> None:
         metavar="DIR",
         help="folder of the images: textures are extracted from them (glb, obj, ply); with --per "
         "person one of all images of the person",
+    )
+    models.add_argument(
+        "--images",
+        type=path,
+        metavar="DIR",
+        help="folder of the images or videos, whose pictures go with the hands (rrd)",
     )
     add_verbosity(parser)
     run_command(parser, arguments, _export_hands)
@@ -139,6 +152,7 @@ def _export_hands(options: argparse.Namespace) -> int:
         mano=options.mano,
         model=options.model,
         textures=options.textures,
+        images=options.images,
         save_vertices=options.save_vertices,
         quiet=options.quiet,
     )

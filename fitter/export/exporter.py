@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from fitter.errors import InputError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fitter.export.selection import Selection
+    from fitter.export.sinks import Sink, Source
     from fitter.results import FrameResults, Results
 
 
@@ -67,7 +70,7 @@ def export_results(request: ExportRequest) -> ExportSummary:
 
 def _check_frames(request: ExportRequest) -> None:
     """Refuse what means nothing of hands in a rig's frame."""
-    if request.format in ("coco", "freihand"):
+    if request.format in ("coco", "freihand", "rrd"):
         raise InputError("views.export", file=request.store, format=request.format)
     if request.textures is not None:
         raise InputError("views.textures", file=request.store)
@@ -76,12 +79,11 @@ def _check_frames(request: ExportRequest) -> None:
 def _exported(
     request: ExportRequest, results: Results | FrameResults, selection: Selection, console: Console
 ) -> ExportSummary:
-    from fitter.export.folders import folder_sink
-    from fitter.export.sinks import Source, file_sink
+    from fitter.export.sinks import Source
 
     summary = ExportSummary(unit=results.store.kind.item)
     source = Source(request, results, summary)
-    opened = folder_sink if request.is_folder else file_sink
+    opened = _sink_of(request)
     line = ProgressLine(console, "exporting", len(results), unit=f"{summary.unit}s")
     with line as progress, opened(source) as sink:
         for image in selection.images(results.store):
@@ -91,3 +93,22 @@ def _exported(
             summary.pending += image.image is None
             progress.show(image.place + 1, count(summary.hands, "hand"))
     return summary
+
+
+def _sink_of(request: ExportRequest) -> Callable[[Source], AbstractContextManager[Sink]]:
+    """Where the hands go."""
+    if request.format == "rrd":
+        from fitter.export.recording import recording_sink
+
+        return recording_sink
+    if request.unit == "track":
+        from fitter.export.motions import motion_sink
+
+        return motion_sink
+    if request.is_folder:
+        from fitter.export.folders import folder_sink
+
+        return folder_sink
+    from fitter.export.sinks import file_sink
+
+    return file_sink

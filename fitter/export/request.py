@@ -12,10 +12,12 @@ from fitter.inputs.addresses import is_address
 from fitter.records import Side
 from fitter.store.layout import is_result_store
 
-FormatName = Literal["glb", "obj", "ply", "csv", "json", "freihand", "coco", "mano-npz"]
+FormatName = Literal[
+    "glb", "obj", "ply", "bvh", "csv", "json", "freihand", "coco", "mano-npz", "rrd"
+]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
-Unit = Literal["hand", "image", "person"]
+Unit = Literal["hand", "image", "person", "track"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
 OWN_UNITS: dict[FormatName, Unit] = {
@@ -23,10 +25,17 @@ OWN_UNITS: dict[FormatName, Unit] = {
     "json": "hand",
     "freihand": "image",
     "coco": "image",
+    "rrd": "image",
 }
 """What one entry is in the formats that are one file; of the others `per` says what a file is."""
 
 TEXTURED: tuple[FormatName, ...] = ("glb", "obj", "ply")
+
+MESHES: tuple[FormatName, ...] = (*TEXTURED, "rrd")
+"""Formats that show meshes in their skin."""
+
+MOTIONS: tuple[FormatName, ...] = ("bvh", "glb")
+"""Formats of which a file may hold a track of a video; one of bvh always does."""
 
 MANO_FORMATS: tuple[FormatName, ...] = ("mano-npz", "freihand")
 
@@ -37,10 +46,11 @@ class ExportRequest:
 
     Attributes:
         store: that `fit-hands` wrote.
-        out: the file, or for glb, obj, ply and mano-npz the folder, made where it is missing.
+        out: the file, or for glb, obj, ply, bvh and mano-npz the folder, made where it is missing.
         format: one of `FORMATS`.
-        per: what one file holds: a hand, the hands of an image, or of a person the surest hand of
-            each side; None for a hand, and for formats that are one file.
+        per: what one file holds: a hand, the hands of an image, of a person the surest hand of each
+            side, or a track of a video (glb); None for a hand, of bvh for a track, and for formats
+            that are one file.
         only: names of images or patterns (``anna/*``); empty for all.
         min_score: hands with a score below it are left out.
         side: only hands of this side.
@@ -51,6 +61,7 @@ class ExportRequest:
         model: where the hand model's file is now, if it has moved.
         textures: folder of the images: textures are extracted from them (glb, obj, ply); with `per`
             "person" one of all images of the person. None for the skin as it was fitted.
+        images: folder of the images: their pictures go with the hands (rrd); None for hands alone.
         save_vertices: put meshes into json: `vertices`, `faces`, and what a stage fitted to them,
             `vertex_offsets`, `vertex_colours` and `texture`.
         quiet: no progress and no summary.
@@ -68,6 +79,7 @@ class ExportRequest:
     mano: Path | None = None
     model: Path | None = None
     textures: Path | None = None
+    images: Path | None = None
     save_vertices: bool = False
     quiet: bool = False
 
@@ -80,7 +92,7 @@ class ExportRequest:
         """
         if is_address(str(self.out)):
             raise InputError("export.address", file=self.out)
-        for name in ("store", "out", "mano", "model", "textures"):
+        for name in ("store", "out", "mano", "model", "textures", "images"):
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, Path(given))
@@ -96,7 +108,8 @@ class ExportRequest:
     @property
     def unit(self) -> Unit:
         """What one file or entry is."""
-        return OWN_UNITS.get(self.format, self.per or "hand")
+        default: Unit = "track" if self.format == "bvh" else "hand"
+        return OWN_UNITS.get(self.format, self.per or default)
 
     def _check_choices(self) -> None:
         if self.format not in FORMATS:
@@ -109,6 +122,12 @@ class ExportRequest:
             raise InputError(
                 "export.per", file="--per", expected=own, format=self.format, found=self.per
             )
+        if (self.per == "track" and self.format not in MOTIONS) or (
+            self.format == "bvh" and self.unit != "track"
+        ):
+            raise InputError("export.per_track", file="--per", format=self.format, found=self.per)
+        if self.images is not None and self.format != "rrd":
+            raise InputError("export.images_unused", file="--images", format=self.format)
         if self.mano is not None and self.format not in MANO_FORMATS:
             raise InputError("export.mano_unused", file="--mano", format=self.format)
         if self.textures is not None and self.format not in TEXTURED:
@@ -116,6 +135,8 @@ class ExportRequest:
             raise InputError(
                 "export.textures_unused", file="--textures", expected=known, format=self.format
             )
+        if self.textures is not None and self.unit == "track":
+            raise InputError("export.textures_track", file="--textures")
         if self.save_vertices and self.format != "json":
             raise InputError("export.vertices_unused", file="--save-vertices", format=self.format)
 
@@ -127,8 +148,9 @@ class ExportRequest:
             InputError: there is something that is not to be replaced, or a folder is missing.
         """
         out = self.out
-        if self.textures is not None and not self.textures.is_dir():
-            raise InputError("export.no_images", file=self.textures)
+        for folder in (self.textures, self.images):
+            if folder is not None and not folder.is_dir():
+                raise InputError("export.no_images", file=folder)
         if out.name in ("", ".."):
             raise InputError("output.no_name", file=out)
         place = out.absolute()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fitter.errors import InputError
-from fitter.export.request import MANO_FORMATS, TEXTURED, ExportRequest
+from fitter.export.request import MANO_FORMATS, MESHES, ExportRequest
 from fitter.formats.hand_record import HandRecord
 from fitter.rig import Rig
 from fitter.store.block_sizes import chunk_length
@@ -109,7 +109,7 @@ class Selection:
         request, left = self.request, {"vertex"}  # meshes are posed, with or without it
         if request.format in MANO_FORMATS:
             left |= _SKIN
-        elif not (request.format in TEXTURED or request.save_vertices):
+        elif not (request.format in MESHES or request.save_vertices):
             left |= _MESH | _SKIN
         return lambda variable: not left & set(variable.dims)
 

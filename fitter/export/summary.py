@@ -12,6 +12,7 @@ from fitter.system.messages import count
 
 if TYPE_CHECKING:
     from fitter.formats.mano_fit import ManoHand
+    from fitter.formats.motion import HandMotion
 
 
 @dataclass
@@ -47,6 +48,57 @@ class ManoErrors:
 
 
 @dataclass
+class MotionCounts:
+    """What was written of hands in motion.
+
+    Attributes:
+        motions: of more than one frame.
+        frames: of these.
+        gaps: frames of these in which the hand was not found.
+        untimed: of these motions, those whose frames have no time.
+        shape_mm: how far a joint is at most from where its frame's own shape has it.
+    """
+
+    motions: int = 0
+    frames: int = 0
+    gaps: int = 0
+    untimed: int = 0
+    shape_mm: float = 0.0
+
+    def add(self, motion: HandMotion) -> None:
+        """Count one that is written; a single frame is none."""
+        if len(motion.frames) > 1:
+            self.motions += 1
+            self.frames += len(motion.frames)
+            self.gaps += motion.gaps
+            self.untimed += not motion.has_times
+            self.shape_mm = max(self.shape_mm, 1000 * motion.shape_error)
+
+    def sentences(self) -> list[str]:
+        """What to tell of them."""
+        if not self.motions:
+            return []
+        found = [f"{count(self.motions, 'track')} of {count(self.frames, 'frame')}"]
+        if self.gaps:
+            found.append(f"{count(self.gaps, 'frame')} in gaps of tracks, where nothing was found")
+        if self.untimed:
+            found.append(
+                f"{count(self.untimed, 'track')} without times, written at 30 frames a second"
+            )
+        if self.shape_mm >= _SEEN_MM:
+            found.append(
+                f"frames of a track differ in shape: with the mean shape joints lie up to "
+                f"{self.shape_mm:.1f} mm from where they were fitted"
+            )
+        return found
+
+
+_SEEN_MM = 0.05
+"""Millimetres below which frames are said to have one shape: the rounding of stored numbers is far
+below."""
+
+
+@dataclass
 class ExportSummary:
     """Counts of an export.
 
@@ -62,7 +114,9 @@ class ExportSummary:
         empty: images without a hand to export.
         pending: images that `fit-hands` has not reached.
         untextured: hands without a texture of their own, because their image could not be used.
+        unseen: images whose pictures could not be read, or have another size.
         mano: of hands that were converted.
+        motions: of hands that were written in motion.
     """
 
     unit: str = "image"
@@ -76,12 +130,14 @@ class ExportSummary:
     empty: int = 0
     pending: int = 0
     untextured: Told = field(default_factory=Told)
+    unseen: int = 0
     mano: ManoErrors | None = None
+    motions: MotionCounts = field(default_factory=MotionCounts)
 
     @property
     def has_failures(self) -> bool:
         """Whether something that was asked for is missing."""
-        return bool(self.without_mesh or self.untextured.count)
+        return bool(self.without_mesh or self.untextured.count or self.unseen)
 
     def report(self, out: Path, say: Callable[[str], None]) -> None:
         """Tell the user.
@@ -114,6 +170,10 @@ class ExportSummary:
             say(f"{count(self.empty, self.unit)} without a hand to export")
         if self.pending:
             say(f"{count(self.pending, self.unit)} that fit-hands has not reached yet")
+        if self.unseen:
+            say(f"{count(self.unseen, 'picture')} gone, unreadable or of another size")
         if self.mano is not None and self.mano.hands:
             say(str(self.mano))
+        for sentence in self.motions.sentences():
+            say(sentence)
         say(f"exported: {out}")

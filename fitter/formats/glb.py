@@ -54,33 +54,60 @@ def glb(hands: Sequence[HandAsset]) -> bytes:
         The file. Each mesh's extras hold the hand's `HandAsset.facts`, and as `texture_weight` the
         place of the picture that says where its texture was measured (`HandSkin.weight_png`).
     """
-    scene = _Scene()
+    scene = GlbScene()
     for hand in hands:
         scene.add(hand)
     return scene.content()
 
 
+def posed_glb(hand: HandAsset) -> bytes:
+    """A GLB file of the fitted mesh of one hand alone, with its material, without a skeleton.
+
+    It is in the camera's axes (x right, y down, z away) and not in glTF's, for programs that stand
+    it in a scene of their own.
+    """
+    scene = GlbScene()
+    scene.add_posed(hand)
+    return scene.content()
+
+
 @dataclass
-class _Scene:
+class GlbScene:
     """A file while it is put together: the lists of glTF, and the bytes that they point into."""
 
     root: gltf.GLTF2 = field(default_factory=gltf.GLTF2)
     blob: bytearray = field(default_factory=bytearray)
     places: list[int] = field(default_factory=list)
 
-    def add(self, hand: HandAsset) -> None:
-        """Put a hand into the scene."""
+    def add(self, hand: HandAsset) -> list[int]:
+        """Put a hand into the scene; the nodes of its joints, behind the one of its camera."""
         joints = self._add_joints(hand)
         skin = gltf.Skin(
             name=hand.name,
             joints=joints,
             skeleton=joints[0],
-            inverseBindMatrices=self._numbers(_inverse_binds(hand)),
+            inverseBindMatrices=self.numbers(_inverse_binds(hand)),
         )
         self.root.skins.append(skin)
+        rest = self._surface(hand, hand.rig.rest_vertices, hand.rest_normals)
+        self._add_mesh(hand, rest | self._influences(hand))
+        node = gltf.Node(
+            name=hand.name, mesh=len(self.root.meshes) - 1, skin=len(self.root.skins) - 1
+        )
+        self.places += [len(self.root.nodes), joints[0] - 1]
+        self.root.nodes.append(node)
+        return joints
+
+    def add_posed(self, hand: HandAsset) -> None:
+        """Put a hand's fitted mesh alone into the scene."""
+        self._add_mesh(hand, self._surface(hand, hand.vertices, hand.normals))
+        self.places.append(len(self.root.nodes))
+        self.root.nodes.append(gltf.Node(name=hand.name, mesh=len(self.root.meshes) - 1))
+
+    def _add_mesh(self, hand: HandAsset, attributes: dict[str, int]) -> None:
         primitive = gltf.Primitive(
-            attributes=gltf.Attributes(**self._attributes(hand)),
-            indices=self._numbers(_indices(hand), gltf.ELEMENT_ARRAY_BUFFER),
+            attributes=gltf.Attributes(**attributes),
+            indices=self.numbers(_indices(hand), gltf.ELEMENT_ARRAY_BUFFER),
             material=self._add_material(hand),
         )
         extras = dict(hand.facts)
@@ -89,11 +116,6 @@ class _Scene:
             extras["texture_weight"] = self._add_image(weight, f"{hand.name}_measured")
         mesh = gltf.Mesh(name=hand.name, primitives=[primitive], extras=extras)
         self.root.meshes.append(mesh)
-        node = gltf.Node(
-            name=hand.name, mesh=len(self.root.meshes) - 1, skin=len(self.root.skins) - 1
-        )
-        self.places += [len(self.root.nodes), joints[0] - 1]
-        self.root.nodes.append(node)
 
     def content(self) -> bytes:
         """The file of all that was added."""
@@ -126,29 +148,36 @@ class _Scene:
             self.root.nodes.append(node)
         return [first + joint for joint in range(rig.skeleton.count)]
 
-    def _attributes(self, hand: HandAsset) -> dict[str, int]:
+    def _surface(
+        self, hand: HandAsset, vertices: np.ndarray, normals: np.ndarray
+    ) -> dict[str, int]:
+        """The accessors of a mesh of vertices and normals (V, 3), and of its colours."""
         corners = hand.corners
         arrays = {
-            "POSITION": hand.rig.rest_vertices[corners.vertices],
-            "NORMAL": hand.rest_normals[corners.vertices],
+            "POSITION": vertices[corners.vertices],
+            "NORMAL": normals[corners.vertices],
         }
         if corners.uv is not None and hand.skin.texture is not None:
             # Their origin is the upper left corner of the picture.
             arrays["TEXCOORD_0"] = corners.uv * [1, -1] + [0, 1]
             if hand.skin.normals is not None:
-                arrays["TANGENT"] = tangents(hand.rig.rest_vertices, hand.rest_normals, corners)
+                arrays["TANGENT"] = tangents(vertices, normals, corners)
         elif hand.skin.texture is None:
             arrays["COLOR_0"] = hand.skin.colours[corners.vertices]
-        attributes = {
-            name: self._numbers(array.astype(np.float32), gltf.ARRAY_BUFFER, name == "POSITION")
+        return {
+            name: self.numbers(array.astype(np.float32), gltf.ARRAY_BUFFER, name == "POSITION")
             for name, array in arrays.items()
         }
+
+    def _influences(self, hand: HandAsset) -> dict[str, int]:
+        """The accessors of the skin's joints and weights."""
+        attributes: dict[str, int] = {}
         joints, weights = influences(hand.rig.weights)
         for place in range(joints.shape[1] // _INFLUENCES):
             part = slice(place * _INFLUENCES, (place + 1) * _INFLUENCES)
             for name, array in (("JOINTS", joints), ("WEIGHTS", weights)):
-                rows = np.ascontiguousarray(array[corners.vertices, part])
-                attributes[f"{name}_{place}"] = self._numbers(rows, gltf.ARRAY_BUFFER)
+                rows = np.ascontiguousarray(array[hand.corners.vertices, part])
+                attributes[f"{name}_{place}"] = self.numbers(rows, gltf.ARRAY_BUFFER)
         return attributes
 
     def _add_material(self, hand: HandAsset) -> int:
@@ -183,7 +212,7 @@ class _Scene:
         self.root.images.append(gltf.Image(bufferView=view, mimeType="image/png", name=name))
         return len(self.root.images) - 1
 
-    def _numbers(
+    def numbers(
         self, array: np.ndarray, target: int | None = None, with_bounds: bool = False
     ) -> int:
         """Append an array (N, ...) and return the place of its accessor."""

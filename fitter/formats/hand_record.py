@@ -34,6 +34,11 @@ class HandRecord:
     views: Mapping[str, ViewHandRow] | None = None
 
     @property
+    def track(self) -> int | None:
+        """The number of the hand's track in its results; None for a hand of none."""
+        return track_of(self.hand)
+
+    @property
     def facts(self) -> dict[str, object]:
         """What a file of meshes tells of the hand, JSON-able."""
         facts: dict[str, object] = {
@@ -50,6 +55,12 @@ class HandRecord:
         if self.views is None:
             facts |= of_image
         return {name: value for name, value in facts.items() if value is not None}
+
+
+def track_of(hand: HandRow) -> int | None:
+    """The number of a hand's track in its results, from 1 on; None for a hand of none."""
+    found = getattr(hand, "track", None)
+    return int(found) if found else None
 
 
 def plain(value: object) -> object:

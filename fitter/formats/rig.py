@@ -62,7 +62,7 @@ class Rig:
             skeleton=data.skeleton,
             rest_vertices=shaped,
             rest_joints=resting.template + resting.shapedirs[:, :, : len(betas)] @ betas,
-            rotations=_local_rotations(data.skeleton, row),
+            rotations=local_rotations(data.skeleton, row),
             transl=row.transl.astype(np.float64),
             weights=weights,
         )
@@ -101,7 +101,7 @@ class Rig:
         )
 
 
-def _local_rotations(skeleton: Skeleton, row: HandRow) -> np.ndarray:
+def local_rotations(skeleton: Skeleton, row: HandRow) -> np.ndarray:
     """(J, 3, 3); joints that do not rotate keep the identity."""
     assert row.global_orient is not None and row.hand_pose is not None
     rotations = np.tile(np.eye(3), (skeleton.count, 1, 1))

@@ -31,6 +31,7 @@ IMAGE_COLUMNS: dict[str, str] = {
     "cx": "principal point, pixels",
     "cy": "principal point, pixels",
     "intrinsics_source": "where these four came from",
+    "time": "seconds since the first frame of the video; empty for what is no video",
 }
 """Columns about the image, and what they mean."""
 
@@ -84,7 +85,7 @@ def csv_row(record: HandRecord) -> list[str]:
     K = np.full((3, 3), np.nan) if image.intrinsics is None else image.intrinsics
     values: list[Any] = [
         *(record.image_name, record.slot, image.image_width, image.image_height),
-        *(K[0, 0], K[1, 1], K[0, 2], K[1, 2], image.intrinsics_source),
+        *(K[0, 0], K[1, 1], K[0, 2], K[1, 2], image.intrinsics_source, image.time),
     ]
     if record.views is not None:
         counted = [name for name, view in record.views.items() if view.view_weight]
@@ -120,6 +121,7 @@ def json_object(record: HandRecord, meshes: HandMeshes | None = None) -> str:
         values["image_size"] = [image.image_width, image.image_height]
         values["intrinsics"] = image.intrinsics
         values["intrinsics_source"] = image.intrinsics_source
+        values["time"] = image.time
         values["lens"] = None if image.lens is None else image.lens.as_json()
     else:
         values["frame_name"] = record.image_name

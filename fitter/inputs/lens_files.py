@@ -180,9 +180,9 @@ def _array(given: Any, where: str) -> Any:
         return given
     values = given.get("data")
     rows, columns = given.get("rows"), given.get("cols")
-    is_sized = isinstance(values, list) and isinstance(rows, int) and isinstance(columns, int)
-    if is_sized and len(values) == rows * columns:
-        return np.array(values, object).reshape(rows, columns).tolist()
+    sides = (rows, columns) if isinstance(rows, int) and isinstance(columns, int) else (0, 0)
+    if isinstance(values, list) and len(values) == sides[0] * sides[1] > 0:
+        return np.array(values, object).reshape(sides).tolist()
     found = f"{len(values)} numbers" if isinstance(values, list) else shortened(values)
     raise InputError("lens.broken_matrix", file=where, rows=rows, columns=columns, found=found)
 

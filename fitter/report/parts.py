@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from fitter.inputs.photographs import Photographs
+from fitter.inputs.through_lens import taken_through
 from fitter.rendering.overlay_hand import OverlayHand
-from fitter.report.pictures import Photographs
 from fitter.report.summary import ReportSummary
 from fitter.report.thumbnails import Thumbnails
 from fitter.results import Results
@@ -80,7 +81,9 @@ class PartMaker:
     def _add(self, part: Part, name: str, row: ImageRow) -> None:
         pixels = None
         if self._photographs is not None and row.image_status != "failed":
-            pixels = self._photographs.of(name, row)
+            size = (row.image_width, row.image_height)
+            through = taken_through(row.lens, row.intrinsics, size)
+            pixels = self._photographs.of(name, size, through)
         if not row.hands:
             picture = None if pixels is None else self._thumbnails.of_image(pixels)
             status = "failed" if row.image_status == "failed" else "no_hand"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fitter.report.pictures import Photographs
+from fitter.inputs.photographs import Photographs
 from fitter.store.reader import StoreReader
 from fitter.store.schema import ImageRow
 from fitter.system.messages import count

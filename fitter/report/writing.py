@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from fitter.errors import InputError
+from fitter.inputs.photographs import Photographs
 from fitter.report.options import ReportOptions
 from fitter.report.parts import PartMaker
-from fitter.report.pictures import Photographs
 from fitter.report.summary import About, ReportSummary
 from fitter.report.target import check_target
 from fitter.report.thumbnails import Thumbnails

@@ -18,6 +18,7 @@ from datasets.synthetic.files import SyntheticRequest, write_dataset
 from fitter.commands.export_hands import export_hands
 from fitter.commands.fit_hands import fit_hands
 from fitter.commands.report_hands import report_hands
+from fitter.commands.view_hands import view_hands
 from fitter.errors import SENTENCES
 from fitter.store.older import RENAMED_OPTIONS, RENAMED_VARIABLES
 from init_net.training.command import train_hands
@@ -111,7 +112,8 @@ def test_snippets_import_from_faces(page):
 
 def test_commands_have_the_flags_that_pages_use(capsys):
     helps = {}
-    for command in (fit_hands, eval_hands, export_hands, report_hands, synth_hands, train_hands):
+    stores = (fit_hands, export_hands, report_hands, view_hands)
+    for command in (*stores, eval_hands, synth_hands, train_hands):
         with pytest.raises(SystemExit):
             command(["--help"])
         helps[command.__name__.replace("_", "-")] = capsys.readouterr().out

@@ -19,16 +19,20 @@ def require_browser() -> None:
 
 
 @contextmanager
-def opened_browser(profile: Path) -> Iterator["Browser"]:
-    """A browser with a profile of its own in a folder."""
+def opened_browser(profile: Path, *, has_webgl: bool = False) -> Iterator["Browser"]:
+    """A browser with a profile of its own in a folder; WebGL is drawn by the processor."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
     options = ChromeOptions()
     options.binary_location = BROWSER
+    gpu = ["--disable-gpu", "--window-size=1280,900"]
+    if has_webgl:  # by the processor, and so in a small window
+        gpu = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        gpu.append("--window-size=900,600")
     for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--window-size=1280,900", f"--user-data-dir={profile}",
+        "--headless=new", "--no-sandbox", *gpu, "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}",
     ):  # fmt: skip
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

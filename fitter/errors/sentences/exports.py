@@ -25,7 +25,14 @@ SENTENCES: dict[str, str] = {
     "export.per": (
         "expected --per {expected} with the format {format}, which is one file, found {found}"
     ),
-    "export.per_name": "expected --per hand, image or person, found {found!r}",
+    "export.per_name": "expected --per hand, image, person or track, found {found!r}",
+    "export.per_track": "expected --per track with bvh, and with glb or bvh alone, found {found} "
+    "with {format}",
+    "export.images_unused": "expected the format rrd with --images, found {format}",
+    "export.textures_track": "expected another --per than track with --textures, which are of "
+    "single pictures",
+    "export.no_rerun": "expected the package rerun-sdk (pip install 'fit-hands[rerun]'), found "
+    "none",
     "export.no_images": "expected the folder of the images, found no such folder",
     "export.no_person": (
         "expected results that say whose hand each is, for --per person, found none; fit-hands "

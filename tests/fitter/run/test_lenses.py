@@ -10,6 +10,7 @@ import xarray as xr
 from PIL import Image
 
 import fitter
+from datasets.readers import open_dataset
 from fitter.inputs.lens_rays import distorted
 from fitter.inputs.through_lens import ThroughLens
 from fitter.lens import Lens
@@ -102,6 +103,8 @@ def test_a_run_stores_the_hand_as_a_pinhole_sees_it_and_the_lens(folder, say, mo
     assert (data.lens_width.item(), data.lens_height.item()) == SIZE
     hand.save(folder / "hand.json")
     assert json.loads((folder / "hand.json").read_text())["lens"]["size"] == list(SIZE)
+    sample = open_dataset("store", "r.zarr", "photos")[0]
+    np.testing.assert_array_equal(sample.pixels, hand.undistorted(photo))
     # Another lens is another run.
     (folder / "other.yml").write_text(CALIBRATION.replace("0.03", "0.05"))
     told = say(*words, "--intrinsics", "other.yml", "--resume")

@@ -9,8 +9,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.stored_images import read_stored_image
-from fitter.inputs.through_lens import taken_through
-from fitter.store.schema import ImageRow
+from fitter.inputs.through_lens import ThroughLens
 
 
 @dataclass
@@ -31,18 +30,30 @@ class Photographs:
     unread: int = 0
     first_reason: str = field(default="")
 
-    def of(self, name: str, row: ImageRow) -> np.ndarray | None:
-        """(H, W, 3) uint8 RGB of an image that was fitted, without distortion, or None."""
+    def of(
+        self,
+        name: str,
+        size: tuple[int | None, int | None],
+        through: ThroughLens | None = None,
+    ) -> np.ndarray | None:
+        """An image that was fitted, without distortion.
+
+        Args:
+            name: that the store has for it.
+            size: (width, height) that the store has for it, pixels.
+            through: how its lens took it (`taken_through`); None where none distorts it.
+
+        Returns:
+            (H, W, 3) uint8 RGB, or None where it is gone or has another size.
+        """
         try:
             pixels = read_stored_image(self.folder, name)
         except InputError as error:
             self.unread += 1
             self.first_reason = self.first_reason or str(error)
             return None
-        size = (row.image_width, row.image_height)
-        through = taken_through(row.lens, row.intrinsics, size)
-        size = size if through is None else through.size
-        if pixels.shape[1::-1] != size:
+        taken = size if through is None else through.size
+        if pixels.shape[1::-1] != taken:
             self.other_size += 1
             return None
         self.read += 1

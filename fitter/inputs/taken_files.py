@@ -1,0 +1,45 @@
+"""An image file as results have it: without the distortion of the lens that took it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fitter.inputs.camera_exif import CameraExif
+from fitter.inputs.image_files import ImageFile
+from fitter.inputs.through_lens import ThroughLens
+
+
+@dataclass(frozen=True)
+class TakenFile(ImageFile):
+    """An image that a lens distorted.
+
+    Attributes:
+        file: the image as it was taken.
+        through: the lens, and the camera without distortion.
+    """
+
+    file: ImageFile
+    through: ThroughLens
+
+    @property
+    def label(self) -> str:
+        """Its path."""
+        return self.file.label
+
+    def read(self) -> tuple[np.ndarray, CameraExif]:
+        """See `ImageFile`; without distortion, and without EXIF, since K is known.
+
+        Raises:
+            InputError: also an image of another size than the one that was fitted.
+        """
+        return self.through.pixels(self.file.read()[0], self.label), CameraExif()
+
+    def stamp(self) -> tuple[int, float] | None:
+        """See `ImageFile`."""
+        return self.file.stamp()
+
+    def absolute(self) -> TakenFile:
+        """See `ImageFile`."""
+        return replace(self, file=self.file.absolute())
