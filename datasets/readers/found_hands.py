@@ -21,6 +21,7 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.image_files import LocalFile
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.intrinsics import Intrinsics
@@ -342,7 +343,7 @@ def find_now(root: Path, place: int, name: str) -> FoundPicture:
 
 
 def _task(root: Path, place: int, name: str) -> ImageTask:
-    return ImageTask(place, name, LocalFile(root / name), Intrinsics())
+    return ImageTask(place, name, LocalFile(path_of(root, name)), Intrinsics())
 
 
 @lru_cache(maxsize=1)

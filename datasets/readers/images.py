@@ -30,6 +30,7 @@ from datasets.readers.found_hands import (
 )
 from datasets.readers.names import PackedNames
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.listing import ImageSource
 
 
@@ -118,6 +119,10 @@ class FoundImages(AnnotatedImages):
                 "found.no_hands", file=self.root, count=count, unread=unread, reason=reason
             )
         return summary
+
+    def path(self, place: int) -> Path:
+        """See `AnnotatedImages`."""
+        return path_of(self.root, self.names[place])
 
     def _found(self, place: int) -> FoundPicture:
         name = self.names[place]

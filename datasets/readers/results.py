@@ -37,6 +37,7 @@ from datasets.readers.files import shard_index_folder
 from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle
 from fitter.inputs.dataset_request import DatasetRequest
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.shards import ShardFiles
@@ -120,7 +121,7 @@ class _Folder:
     root: Path
 
     def file_of(self, name: str) -> ImageFile:
-        return LocalFile(self.root / name)
+        return LocalFile(path_of(self.root, name))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def crop_hands(
     pixels: np.ndarray,
     intrinsics: np.ndarray,
     hands: Sequence[HandObservation],
-    mask: np.ndarray | None,
+    mask: np.ndarray | Sequence[np.ndarray | None] | None,
     crop: tuple[int, float],
     inside: np.ndarray | None = None,
 ) -> list[HandCrop | None]:
@@ -37,14 +37,16 @@ def crop_hands(
         pixels: (H, W, 3) uint8 RGB.
         intrinsics: (3, 3) K in pixels of the picture.
         hands: found in it.
-        mask: (H, W) bool, the pixels that show hands, or None where nobody gave one.
+        mask: (H, W) bool, the pixels that show hands, one for each hand or one for all; None where
+            nobody gave one.
         crop: side in pixels, and side over the longer side of the keypoints' box.
         inside: (H, W) bool, the pixels that show something, or None where all do.
 
     Returns:
         A crop for each hand, None for one without finite keypoints to put a square around.
     """
-    scene = _Picture(pixels, intrinsics, mask, inside)
+    masks = [mask] * len(hands) if mask is None or isinstance(mask, np.ndarray) else mask
+    scene = _Picture(pixels, intrinsics, masks, inside)
     return [
         _crop(scene, i, hands, crop) if np.isfinite(hand.box).all() else None
         for i, hand in enumerate(hands)
@@ -57,7 +59,7 @@ class _Picture:
 
     pixels: np.ndarray
     intrinsics: np.ndarray
-    mask: np.ndarray | None
+    masks: Sequence[np.ndarray | None]
     inside: np.ndarray | None
 
     def share_inside(self, window: SquareCrop) -> np.ndarray:
@@ -71,7 +73,7 @@ def _crop(
     picture: _Picture, index: int, hands: Sequence[HandObservation], crop: tuple[int, float]
 ) -> HandCrop:
     side, margin = crop
-    mask = picture.mask
+    mask = picture.masks[index]
     hand, others = hands[index], [*hands[:index], *hands[index + 1 :]]
     window = SquareCrop.around(torch.from_numpy(hand.box.reshape(1, 2, 2)), margin, side)
     positions = np.stack(

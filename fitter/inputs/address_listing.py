@@ -15,9 +15,10 @@ from typing import Any
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
+from fitter.inputs.escaped_names import escaped, unescaped
 from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone
-from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, name_in_line
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class AddressFiles(ImagesAlone):
 
     def file_of(self, name: str) -> ImageFile:
         """The image of this name."""
+        name = unescaped(name)
         address = name if is_address(name) or not self.root else f"{self.root}/{name}"
         return FilePart(address, address)
 
@@ -83,7 +85,7 @@ def addressed_images(arguments: Sequence[str], list_suffixes: tuple[str, ...]) -
                 )
             if is_address(given):
                 file_system(given)
-        names = tuple(arguments)
+        names = tuple(map(escaped, arguments))
         return AddressedImages(AddressFiles(""), lambda _: iter(names), "list.no_arguments")
     address = arguments[0].rstrip("/")
     system, path = file_system(address)
@@ -94,7 +96,7 @@ def addressed_images(arguments: Sequence[str], list_suffixes: tuple[str, ...]) -
         if is_pattern:
             return _pattern(address)
     if last.partition("?")[0].lower().endswith(IMAGE_SUFFIXES):  # with a query, as http has it
-        return AddressedImages(AddressFiles(root), lambda _: iter([last]), "list.empty")
+        return AddressedImages(AddressFiles(root), lambda _: iter([escaped(last)]), "list.empty")
     if last.lower().endswith(list_suffixes):
         return AddressedImages(AddressFiles(root), partial(_listed, address), "list.empty")
     with said_of(address, "list.nothing_there"):
@@ -129,7 +131,7 @@ def _below(
                 if not file or file.startswith(".") or not _matches(name, pattern):
                     continue
                 if name.lower().endswith(IMAGE_SUFFIXES):
-                    yield name
+                    yield escaped(name)
                 else:
                     skipped[posixpath.splitext(file)[1].lower() or "no ending"] += 1
 
@@ -159,7 +161,7 @@ def _listed(address: str, skipped: Counter[str]) -> Iterator[str]:
         text = line.decode("utf-8", "replace").strip()
         if is_address(text):
             check_line(text, address, where)
-            yield text
+            yield escaped(text)
         elif (name := name_in_line(line, where)) is not None:
             check_line(name, address, where)
             yield name

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from fitter.errors import InputError
-from fitter.inputs.images import BACKGROUND, DECODING_ERRORS, opened
+from fitter.inputs.images import opened
+from fitter.inputs.pixels import BACKGROUND, DECODING_ERRORS
 from fitter.inputs.video_index import VideoIndex
 
 ANIMATED_SUFFIXES = (".apng", ".gif", ".png", ".webp")

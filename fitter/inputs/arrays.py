@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, ReadLimits, check_size
-
-_RANGES = (1, 255, 65535)
-"""Largest values of masks: truth values, 8 bits and 16 bits."""
+from fitter.inputs.mask_values import hand_pixels
 
 
 def check_pixels(value: object, where: str, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
@@ -55,7 +51,7 @@ def check_mask(value: object, size: tuple[int, int], where: str) -> np.ndarray:
         where: what to name in messages.
 
     Returns:
-        (H, W) bool.
+        (H, W) bool, or uint16 labels, 0 for none.
 
     Raises:
         InputError: it has other numbers (`array.dtype`), another shape (`array.shape`), or values
@@ -68,33 +64,7 @@ def check_mask(value: object, size: tuple[int, int], where: str) -> np.ndarray:
     if mask.shape != (size[1], size[0]):
         expected = f"({size[1]}, {size[0]}) of the image"
         raise InputError("array.shape", file=where, expected=expected, shape=mask.shape)
-    return mask if mask.dtype == bool else hand_pixels(mask, where)
-
-
-def hand_pixels(values: np.ndarray, where: Path | str) -> np.ndarray:
-    """Which pixels of a mask are hand: those above half of its range.
-
-    The range is the smallest of 1, 255 and 65,535 that holds the largest value.
-
-    Args:
-        values: (H, W) bool or whole numbers, at least one.
-        where: what to name in messages.
-
-    Returns:
-        (H, W) bool.
-
-    Raises:
-        InputError: a value is negative or exceeds 16 bits (`image.grey_range`), or none is above
-            half of the range and some are above 0 (`mask.labels`).
-    """
-    least, most = values.min().item(), values.max().item()
-    span = next((span for span in _RANGES if span >= most), None)
-    if span is None or least < 0:
-        raise InputError("image.grey_range", file=where, least=least, most=most)
-    mask = values > span / 2
-    if most and not mask.any():
-        raise InputError("mask.labels", file=where, span=span, least=least, most=most)
-    return mask
+    return hand_pixels(mask, where)
 
 
 def _array(value: object, where: str, expected: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Self
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import unescaped
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.names import first_shared_stem
 
@@ -110,6 +111,7 @@ class BesideFolder:
         Raises:
             InputError: the subfolder cannot be listed.
         """
+        name = unescaped(name)
         parent = _parent(name)
         names = self.listed.get(parent, frozenset()) if self.is_part else self._names(parent)
         found = next((file for file in self._candidates(_stem(name)) if file in names), None)
@@ -126,7 +128,7 @@ class BesideFolder:
             path = self.path_of(name)
             if path is not None:
                 file = path.relative_to(self.folder).as_posix()
-                listed.setdefault(_parent(name), set()).add(file)
+                listed.setdefault(_parent(unescaped(name)), set()).add(file)
         return replace(self, listed={p: frozenset(n) for p, n in listed.items()}, is_part=True)
 
     def absolute(self) -> Self:

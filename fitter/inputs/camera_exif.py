@@ -41,20 +41,30 @@ def camera_exif(image: Image.Image) -> CameraExif:
     """What an opened picture says about its camera; a damaged block raises what Pillow raises."""
     exif = image.getexif()
     tags = exif.get_ifd(ExifTags.IFD.Exif)
-    orientation = exif.get(ExifTags.Base.Orientation)
     width = _positive(tags.get(ExifTags.Base.ExifImageWidth))
     height = _positive(tags.get(ExifTags.Base.ExifImageHeight))
+    size = (round(width), round(height)) if width and height else None
     return CameraExif(
         focal_mm=_positive(tags.get(ExifTags.Base.FocalLength)),
         focal_35mm=_positive(tags.get(ExifTags.Base.FocalLengthIn35mmFilm)),
         plane_pixels_per_mm=_plane_resolution(tags),
-        pixel_size=(round(width), round(height)) if width and height else None,
-        swaps_axes=orientation in (5, 6, 7, 8),
+        pixel_size=size,
+        swaps_axes=_swaps_axes(image, exif, size),
         digital_zoom=_positive(tags.get(ExifTags.Base.DigitalZoomRatio)),
         make=_text(exif.get(ExifTags.Base.Make)),
         model=_text(exif.get(ExifTags.Base.Model)),
         software=_text(exif.get(ExifTags.Base.Software)),
     )
+
+
+def _swaps_axes(image: Image.Image, exif: Image.Exif, size: tuple[int, int] | None) -> bool:
+    # A HEIF picture is upright when it is opened, and its EXIF block no longer says how it was
+    # turned. That block may also have been wrong from the first: nothing turns by it.
+    turned = image.info.get("original_orientation")
+    if turned is None or image.format != "HEIF":
+        return exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    is_turned = size is None or (size[0] > size[1]) != (image.width > image.height)
+    return turned in (5, 6, 7, 8) and is_turned
 
 
 def _plane_resolution(tags: dict[int, Any]) -> tuple[float, float] | None:

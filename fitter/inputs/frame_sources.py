@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import LocalFile
 from fitter.inputs.image_task import ImageTask
@@ -114,7 +115,7 @@ class FrameSources:
             if not image:
                 views.append(None)
                 continue
-            entry = ImageEntry(image, self.root / image)
+            entry = ImageEntry(image, path_of(self.root, image))
             file = ViewFile(
                 LocalFile(entry.path),
                 entry,
@@ -212,7 +213,7 @@ class _Entries:
     frames: Names
 
     def __iter__(self) -> Iterator[ImageEntry]:
-        return (ImageEntry(name, self.root / name) for name in _Images(self.frames))
+        return (ImageEntry(name, path_of(self.root, name)) for name in _Images(self.frames))
 
 
 RunSources = Sources | FrameSources

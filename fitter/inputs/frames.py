@@ -27,9 +27,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fitter.errors import InputError
-from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard, pictures
 from fitter.inputs.names import sorted_unique
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 from fitter.inputs.rig_files import RigFile
 from fitter.rig import BETWEEN, FrameNames
 

@@ -21,9 +21,9 @@ from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.given_hands import hand_observation
 from fitter.inputs.hand_sizes import check_hand_size
 from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
-from fitter.inputs.images import ImageEntry
+from fitter.inputs.images import ImageEntry, ReadPicture
 from fitter.inputs.intrinsics import Intrinsics
-from fitter.inputs.mask_files import read_mask
+from fitter.inputs.mask_files import fitting_mask, read_mask
 from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
 from fitter.inputs.through_lens import ThroughLens
@@ -106,14 +106,15 @@ class GivenImages:
 
     def record(self, place: int, default_field_of_view: float) -> ImageRecord:
         """An image, decoded where it is a file, with its K."""
-        image, exif = self.images[place], CameraExif()
-        pixels, exif = image.read() if isinstance(image, ImageFile) else (image, exif)
+        image = self.images[place]
+        read = image.picture() if isinstance(image, ImageFile) else ReadPicture(image, CameraExif())
+        pixels, exif = read.pixels, read.exif
         path = Path(self.name(place))
         size = (pixels.shape[1], pixels.shape[0])
         known = replace(self._known(place), default_field_of_view=default_field_of_view)
         entry = ImageEntry(self.name(place), path)
         matrix, source = known.intrinsics_for(entry, place, size, exif)
-        return ImageRecord(self.name(place), path, pixels, matrix, source)
+        return ImageRecord(self.name(place), path, pixels, matrix, source, read.inside)
 
     def through(self, place: int, image: ImageRecord) -> ThroughLens | None:
         """How a given lens that distorts took an image; None without one."""
@@ -128,7 +129,7 @@ class GivenImages:
         )
 
     def mask(self, place: int, image: ImageRecord) -> np.ndarray | None:
-        """The image's mask (H, W) bool, or None."""
+        """The image's mask (H, W) bool or uint16 labels, or None."""
         size = (image.pixels.shape[1], image.pixels.shape[0])
         return given_mask(self.masks[place], size, f"mask of {image.name}")
 
@@ -151,7 +152,7 @@ class GivenImages:
 
 
 def given_mask(mask: Any, size: tuple[int, int], where: str) -> np.ndarray | None:
-    """A mask as a user gave it, (H, W) bool; None for none.
+    """A mask as a user gave it, (H, W) bool or uint16 labels; None for none.
 
     Args:
         mask: array, path or None.
@@ -164,7 +165,7 @@ def given_mask(mask: Any, size: tuple[int, int], where: str) -> np.ndarray | Non
     if mask is None:
         return None
     if isinstance(mask, str | Path):
-        where, mask = str(mask), read_mask(Path(mask))
+        return fitting_mask(read_mask(Path(mask)), size, str(mask), where.removeprefix("mask of "))
     return check_mask(mask, size, where)
 
 

@@ -19,7 +19,7 @@ from fitter.inputs.addresses import is_address, read_part, size_and_time
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.image_content import ImageBytes
-from fitter.inputs.images import read_image_and_exif
+from fitter.inputs.images import ReadPicture, read_picture
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.sidecars import Sidecar
 from fitter.records import HandObservation
@@ -41,6 +41,15 @@ class ImageFile(ABC):
             InputError: as `fitter.inputs.images.read_image`, or see the data set's reader.
         """
 
+    def picture(self) -> ReadPicture:
+        """What `read` gives, and which pixels show something.
+
+        Raises:
+            InputError: as `read`.
+        """
+        pixels, exif = self.read()
+        return ReadPicture(pixels, exif, self.inside((pixels.shape[1], pixels.shape[0])))
+
     @abstractmethod
     def stamp(self) -> tuple[int, float] | None:
         """Size in bytes and time of the last change in seconds since 1970, 0 where that is not
@@ -55,7 +64,8 @@ class ImageFile(ABC):
         return None
 
     def inside(self, size: tuple[int, int]) -> np.ndarray | None:
-        """(H, W) bool, the pixels that show something; None where all do.
+        """(H, W) bool, the pixels that show something; None where all do. What the file itself
+        says of that, such as its transparency, is in `picture` alone.
 
         Args:
             size: (width, height) of the image in pixels.
@@ -189,7 +199,12 @@ class LocalFile(ImageFile):
 
     def read(self) -> tuple[np.ndarray, CameraExif]:
         """See `ImageFile`."""
-        return read_image_and_exif(self.path)
+        read = self.picture()
+        return read.pixels, read.exif
+
+    def picture(self) -> ReadPicture:
+        """See `ImageFile`."""
+        return read_picture(self.path)
 
     def stamp(self) -> tuple[int, float] | None:
         """See `ImageFile`."""
@@ -251,9 +266,14 @@ class FilePart(ImageFile):
         return self.name
 
     def read(self) -> tuple[np.ndarray, CameraExif]:
+        """See `ImageFile`."""
+        read = self.picture()
+        return read.pixels, read.exif
+
+    def picture(self) -> ReadPicture:
         """See `ImageFile`; all its bytes are read at once."""
         content = read_part(self.place, self.offset, self.size, self.name)
-        return read_image_and_exif(ImageBytes(self.name, content))
+        return read_picture(ImageBytes(self.name, content))
 
     def stamp(self) -> tuple[int, float] | None:
         """See `ImageFile`; of a tar file's member what its index says."""

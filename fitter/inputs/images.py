@@ -1,8 +1,9 @@
 """Pictures: their pixels as upright 8-bit RGB, and what their files say about the camera.
 
 Everything a folder of photographs can contain is turned into one kind of array here, or refused
-with one sentence: `read_image` never returns a picture whose file was cut off. What a changed bit
-did to pixels that still decode, nobody can see.
+with one sentence: `read_image` never returns a picture of which pixels are missing. A JPEG that
+lacks nothing but the marker of its end has them all and is read. What a changed bit did to pixels
+that still decode, nobody can see.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import os
 import stat
 import struct
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fitter.errors import InputError
 from fitter.inputs.camera_exif import CameraExif, camera_exif
+from fitter.inputs.deep_pixels import is_deep_colour
 from fitter.inputs.image_content import (
     ImageBytes,
     ImageContent,
@@ -33,43 +34,19 @@ from fitter.inputs.image_content import (
     pillows,
     stream,
 )
+from fitter.inputs.jpeg_end import with_its_end
+from fitter.inputs.picture_formats import HEAD, formats_of
+from fitter.inputs.pixels import DECODING_ERRORS, upright_pixels
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""File name endings that count as pictures, compared in lower case. The content decides the
-format: a WebP picture whose name says .jpg is read as WebP."""
+_T = TypeVar("_T")
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""What Pillow may take a file for. It knows many more and hands some (PostScript) to another
-program: a file from anywhere must not choose which decoder it meets."""
-
-BACKGROUND = (128, 128, 128)
-"""What shows through transparent pixels: mid grey, because cut-out hands on white or black get a
-halo that a detector and a silhouette take for an edge, and mid grey is halfway between the two."""
-
-DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises on damaged files, format by format."""
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _MOST_PIXELS_A_BYTE = {"BMP": 128, "GIF": 3000, "JPEG": 1024, "PNG": 8 * 1032}
 """More pixels a byte no file of a format can hold, so that its header lies. BMP: a run of 255 takes
 two bytes. GIF: strings of up to 4,000 pixels in codes of 12 bits. JPEG: one bit for each of the
 eight blocks, at the least, of 32 x 32 pixels. PNG: deflate's 1032, of eight one-bit pixels. In TIFF
 and WebP some codes have no such bound: a WebP of one colour has 38 bytes, whatever its size."""
-
-_BAND_PIXELS = 2**20
-"""How many pixels are converted at a time, so that the steps between need no memory to speak of."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +69,8 @@ class ReadLimits:
     Attributes:
         min_side: shorter side in pixels below which no hand can be seen.
         max_pixels: width times height. A picture of n pixels needs about 8 n bytes while it is
-            decoded, a progressive JPEG up to 12 n and a WebP 16 n. Pillow itself refuses more than
-            178,956,970 pixels whatever this says.
+            decoded, a progressive JPEG up to 12 n, a WebP, HEIC and AVIF 16 n. Pillow itself
+            refuses more than 178,956,970 pixels whatever this says.
     """
 
     min_side: int = 16
@@ -103,11 +80,28 @@ class ReadLimits:
 DEFAULT_LIMITS = ReadLimits()
 
 
+@dataclass(frozen=True)
+class ReadPicture:
+    """A decoded picture, and what its file says.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, upright, C-contiguous and writable.
+        exif: what the file says about its camera.
+        inside: (H, W) bool, the pixels that show something: not those that are transparent, or
+            whose value is no number; None where all do.
+    """
+
+    pixels: np.ndarray
+    exif: CameraExif
+    inside: np.ndarray | None = None
+
+
 def read_image(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
     """Read one picture.
 
-    The EXIF orientation is applied; 16-bit values are scaled to 8 bits; grey, palette and CMYK
-    pictures become RGB; transparent pixels show `BACKGROUND`; of an animation or a multi-page file
+    The EXIF orientation is applied, or a HEIF's or AVIF's own; values of more than 8 bits are
+    scaled to 8, see `fitter.inputs.deep_pixels`; grey, palette and CMYK pictures become RGB;
+    transparent pixels show `fitter.inputs.pixels.BACKGROUND`; of an animation or a multi-page file
     the first picture is taken; colour profiles are ignored.
 
     Args:
@@ -118,10 +112,10 @@ def read_image(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> np.nd
         (H, W, 3) uint8 RGB, C-contiguous and writable.
 
     Raises:
-        InputError: the file is missing, empty, unreadable, no picture, damaged or cut short, or
-            its size is outside `limits`.
+        InputError: the file is missing, empty, unreadable, no picture, damaged or cut short, what
+            reads its format is not installed, or its size is outside `limits`.
     """
-    return read_image_and_exif(path, limits)[0]
+    return read_picture(path, limits).pixels
 
 
 def read_image_and_exif(
@@ -139,9 +133,56 @@ def read_image_and_exif(
     Raises:
         InputError: as `read_image`.
     """
-    with opened(path, limits) as image:
-        exif = _camera_exif(image)  # before turning the picture, which takes the orientation away
-        return _decode(named(path), image), exif
+    read = read_picture(path, limits)
+    return read.pixels, read.exif
+
+
+def read_picture(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> ReadPicture:
+    """Read one picture as `read_image` does, and all that its file says.
+
+    Args:
+        path: the picture's file, or its bytes.
+        limits: sizes to accept.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+
+    def read(content: ImageContent, image: Image.Image) -> ReadPicture:
+        # Pillow decodes a PNG that is asked for its EXIF block, and forgets how deep it was;
+        # turning a picture takes its orientation away.
+        is_deep = is_deep_colour(image)
+        exif = _camera_exif(image)
+        pixels = upright_pixels(content, image, is_deep)
+        return ReadPicture(pixels.rgb, exif, pixels.inside)
+
+    return decoded(path, limits, read)
+
+
+def decoded(
+    content: ImageContent,
+    limits: ReadLimits,
+    decode: Callable[[ImageContent, Image.Image], _T],
+) -> _T:
+    """What is made of an opened picture; of a JPEG, too, that lacks the marker of its end alone.
+
+    Args:
+        content: the picture's file, or its bytes.
+        limits: sizes to accept.
+        decode: gets the picture's bytes and what Pillow opened.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    try:
+        with opened(content, limits) as image:
+            return decode(content, image)
+    except InputError as error:
+        whole = with_its_end(content) if error.code == "image.damaged" else None
+        if whole is None:
+            raise
+    with opened(whole, limits) as image:
+        return decode(whole, image)
 
 
 def read_exif(path: Path) -> CameraExif:
@@ -165,7 +206,8 @@ def read_size(path: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> tuple[
     """
     with opened(path, limits) as image:
         width, height = image.size
-        return (height, width) if _camera_exif(image).swaps_axes else (width, height)
+        is_turned = image.format != "HEIF" and _camera_exif(image).swaps_axes
+        return (height, width) if is_turned else (width, height)
 
 
 @contextlib.contextmanager
@@ -183,13 +225,14 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
         InputError: as `read_image`.
     """
     path = named(content)
-    _check_readable(content)
+    head = _first_bytes(content)
+    formats = formats_of(head, path)
     with warnings.catch_warnings():
         # Pillow warns at 89 million pixels; `limits` is the rule here and is enforced below.
         # It also warns about every oddity of a damaged EXIF block, which the reader survives.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(pillows(content), formats=FORMATS) as image:
+            with Image.open(pillows(content), formats=formats) as image:
                 check_size(path, image.size, limits)
                 _check_content(content, image)
                 yield image
@@ -198,7 +241,7 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
                 "image.far_too_large", file=path, max_pixels=limits.max_pixels
             ) from error
         except Image.UnidentifiedImageError as error:
-            raise InputError("image.format", file=path) from error
+            raise _unidentified(path, head, formats) from error
         except MemoryError as error:
             raise InputError("image.memory", file=path) from error
         except DECODING_ERRORS as error:
@@ -207,18 +250,21 @@ def opened(content: ImageContent, limits: ReadLimits = DEFAULT_LIMITS) -> Iterat
             raise InputError("image.damaged", file=path, reason=reason) from error
 
 
-def turn_upright(image: Image.Image) -> None:
-    """Apply a loaded picture's EXIF orientation in place."""
-    # Whole pixels with a damaged EXIF block are a good picture that states no orientation.
-    with contextlib.suppress(*DECODING_ERRORS):
-        ImageOps.exif_transpose(image, in_place=True)
+def _unidentified(path: Path | str, head: bytes, formats: tuple[str, ...]) -> InputError:
+    """What is wrong with a file that Pillow takes for no picture."""
+    if len(formats) == 1:  # told by its first bytes
+        reason = f"it begins as {formats[0]} does, and is none"
+        return InputError("image.damaged", file=path, reason=reason)
+    is_tiff = head.startswith(_TIFF_STARTS)
+    return InputError("image.tiff" if is_tiff else "image.format", file=path)
 
 
-def _check_readable(content: ImageContent) -> None:
+def _first_bytes(content: ImageContent) -> bytes:
+    """The first bytes of a file that can be read."""
     if isinstance(content, ImageBytes):
         if not content.content:
             raise InputError("image.empty", file=content.name)
-        return
+        return content.content[:HEAD]
     path = Path(content)
     if path.is_dir():
         raise InputError("image.folder", file=path)
@@ -227,15 +273,16 @@ def _check_readable(content: ImageContent) -> None:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError("image.not_regular", file=path)
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(HEAD)
     except FileNotFoundError as error:
         raise InputError("image.missing", file=path) from error
     except PermissionError as error:
         raise InputError("image.permission", file=path) from error
     except OSError as error:
         raise InputError("image.unreadable", file=path, reason=error.strerror) from error
-    if empty:
+    if not head:
         raise InputError("image.empty", file=path)
+    return head
 
 
 def check_size(where: Path | str, size: tuple[int, int], limits: ReadLimits) -> None:
@@ -299,37 +346,6 @@ def _covered(content: ImageContent, image: Image.Image) -> int:
                     return width * height
                 file.seek(length + length % 2, os.SEEK_CUR)
     return image.width * image.height
-
-
-def _decode(path: Path | str, image: Image.Image) -> np.ndarray:
-    if image.mode == "F":
-        raise InputError("image.float", file=path)
-    image.load()
-    turn_upright(image)
-    if image.mode == "I":
-        least, most = cast(tuple[int, int], image.getextrema())
-        if least < 0 or most > 65535:
-            raise InputError("image.grey_range", file=path, least=least, most=most)
-    width, height = image.size
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        band = image.crop((0, top, width, min(top + rows, height)))
-        pixels[top : top + rows] = _rgb(band)
-    return pixels
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = (np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535
-        return grey[..., None]
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        # The premultiplied modes convert to their straight twins only.
-        straight = {"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)
-        foreground = image.convert(straight).convert("RGBA")
-        background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
-        image = Image.alpha_composite(background, foreground)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _silence_decoders() -> None:

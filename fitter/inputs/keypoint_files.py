@@ -32,6 +32,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import unescaped
 from fitter.inputs.frame_names import frame_name, video_of
 from fitter.inputs.given_hands import Size
 from fitter.inputs.images import ImageEntry
@@ -224,7 +225,7 @@ class KeypointFiles:
     def _file_of(self, picture: str) -> Path:
         """The file of a picture; where there is none, what OpenPose would call it."""
         frame = video_of(picture)
-        name = PurePosixPath(picture if frame is None else frame[0])
+        name = PurePosixPath(unescaped(picture if frame is None else frame[0]))
         folder = self.path / name.parent
         names = [
             name.stem + _OPENPOSE_ENDING,

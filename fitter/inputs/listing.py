@@ -6,7 +6,7 @@ point and each once, whatever order the disk or a list has them in: an external 
 (`sorted_unique`) keeps one run of names in memory and the others in temporary files.
 
 Text lists
-    Files that end in .txt or .lst, and standard input: one path a line in UTF-8, absolute or
+    Files that end in .txt or .lst, and standard input: one path a line, absolute or
     relative to the list's folder (of standard input: to the current one). Blank lines and lines
     that start with # are left out; ``./#a.jpg`` is a picture called ``#a.jpg``. The pictures need
     not be there: what is missing is said when it is read.
@@ -33,9 +33,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import escaped
 from fitter.inputs.frame_names import VIDEO_SUFFIXES
-from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.names import sorted_unique
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 from fitter.inputs.walking import walk
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class ImageSource:
     Build it with `ImageSource.of`.
 
     Attributes:
-        root: the folder that names are relative to, so that ``root / name`` is a picture's path
-            (an absolute name is the path itself).
+        root: the folder that names are relative to, see `fitter.inputs.escaped_names.path_of` (an
+            absolute name is the path itself).
         title: what the user gave, for messages.
         unsorted: the names in any order and any number of times; it counts into its argument.
         nothing: code of the error that refuses a source without pictures.
@@ -139,9 +140,8 @@ class ImageSource:
             picture; two names of the same file are two.
 
         Raises:
-            InputError: a folder or a list cannot be read, a line of a list is no path of a picture
-                in UTF-8, a picture's name is not valid UTF-8, there is no picture, or `scratch` is
-                full.
+            InputError: a folder or a list cannot be read, a line of a list is no path of a picture,
+                there is no picture, or `scratch` is full.
         """
         self.skipped.clear()
         with contextlib.closing(sorted_unique(self.unsorted(self.skipped), scratch)) as ordered:
@@ -176,7 +176,7 @@ def _of_files(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSource
         return _of_list(path.parent, str(path), lambda: path.open("rb"), endings)
     if path.suffix.lower() not in endings:
         raise InputError("list.ending", file=path, endings=", ".join(endings), found=path.suffix)
-    name = _in_utf8(path.name)
+    name = escaped(path.name)
     one = lambda skipped: iter([name])  # noqa: E731
     return ImageSource(path.parent, str(path), one, "list.empty", endings=endings)
 
@@ -199,7 +199,7 @@ def _of_several(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSour
         if found:
             shown = ", ".join(endings)
             raise InputError("list.one_of_several", file=given, endings=shown, found=found)
-    names = tuple(_in_utf8(_normalised(given)) for given in arguments)
+    names = tuple(escaped(_normalised(given)) for given in arguments)
     title = f"{len(names)} arguments"
     read = lambda skipped: iter(names)  # noqa: E731
     return ImageSource(Path(), title, read, "list.no_arguments", endings=endings)
@@ -253,14 +253,6 @@ def _normalised(path: str) -> str:
     return posixpath.normpath(path.replace(os.sep, "/"))
 
 
-def _in_utf8(name: str) -> str:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("list.name_not_utf8", file=f"{name!a}") from error
-    return name
-
-
 @contextlib.contextmanager
 def _standard_input() -> Iterator[BinaryIO]:
     global _consumed
@@ -295,10 +287,7 @@ def name_in_line(line: bytes, where: str, endings: tuple[str, ...] = IMAGE_SUFFI
     """The name that a line of a list holds, None for a line without one."""
     if len(line) >= _LONGEST_LINE:
         raise InputError("list.long_line", file=where, length=_LONGEST_LINE)
-    try:
-        text = line.rstrip(b"\r\n").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError("list.line_not_utf8", file=where) from error
+    text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
     if not text.strip() or text.startswith("#"):
         return None
     last = text.replace(os.sep, "/").rpartition("/")[2]
@@ -307,7 +296,7 @@ def name_in_line(line: bytes, where: str, endings: tuple[str, ...] = IMAGE_SUFFI
     if ending_of(last) not in endings or "\0" in text:
         shown = ", ".join(endings)
         raise InputError("list.line_is_no_image", file=where, endings=shown, found=text)
-    return _normalised(text)
+    return escaped(_normalised(text))
 
 
 def pictures(
@@ -325,12 +314,12 @@ def pictures(
         endings: of what is taken.
 
     Raises:
-        InputError: a folder cannot be listed, or a name is not valid UTF-8.
+        InputError: a folder cannot be listed.
     """
     for name in walk(root, parts):
         ending = ending_of(name)
         if ending in endings:
-            yield _in_utf8(name)
+            yield escaped(name)
         else:
             count_skipped(skipped, ending)
 

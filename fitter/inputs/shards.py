@@ -24,9 +24,10 @@ from pathlib import Path
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import check_line, file_system, is_address, read_part, said_of
+from fitter.inputs.escaped_names import escaped, unescaped
 from fitter.inputs.image_files import FilePart, ImageFile, ImagesAlone, MissingFile
-from fitter.inputs.images import IMAGE_SUFFIXES
 from fitter.inputs.listing import has_wildcard
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 from fitter.inputs.sidecars import SIDECAR_SUFFIXES, Sidecar
 from fitter.inputs.tar_index import Member, TarIndex, tar_index
 from fitter.inputs.walking import walk
@@ -85,17 +86,18 @@ class ShardFiles(ImagesAlone):
                     skipped[_endings(name)[1] or "no ending"] += 1
             for name in images:
                 found_any = True
-                yield f"{shard}/{name}"
+                yield escaped(f"{shard}/{name}")
         if broken and not found_any:
             raise InputError("shard.none_whole", reason=broken[0])
 
     def file_of(self, name: str) -> ImageFile:
         """The image of this name."""
-        ends = (match.end() - 1 for match in _SHARD_END.finditer(name))
-        shard = next((name[:end] for end in ends if name[:end] in self.places), None)
+        on_disk = unescaped(name)
+        ends = (match.end() - 1 for match in _SHARD_END.finditer(on_disk))
+        shard = next((on_disk[:end] for end in ends if on_disk[:end] in self.places), None)
         if shard is None:
             return MissingFile(name)
-        place, member = self.places[shard], name[len(shard) + 1 :]
+        place, member = self.places[shard], on_disk[len(shard) + 1 :]
         index = self._index(shard, place)
         found = index.members.get(member)
         if found is None:

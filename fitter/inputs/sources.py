@@ -16,6 +16,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.camera_files import said_of
 from fitter.inputs.dataset_request import DatasetPart
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import ImageFiles, LocalFile
 from fitter.inputs.image_task import ImageTask
@@ -99,7 +100,7 @@ class Sources:
         return ImageTask(
             place,
             name,
-            LocalFile(self.root / name) if self.files is None else self.files.file_of(name),
+            LocalFile(path_of(self.root, name)) if self.files is None else self.files.file_of(name),
             self.intrinsics.part(place, [name]),
             None if self.keypoints is None else self.keypoints.part(place, [name]),
             None if self.masks is None else self.masks.part([name]),
@@ -237,4 +238,4 @@ class _Entries:
     names: Names
 
     def __iter__(self) -> Iterator[ImageEntry]:
-        return (ImageEntry(name, self.root / name) for name in self.names)
+        return (ImageEntry(name, path_of(self.root, name)) for name in self.names)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of, unescaped
 from fitter.inputs.frame_names import video_of
 from fitter.inputs.images import read_image
 from fitter.inputs.videos import VideoFrame
@@ -28,9 +29,9 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     Raises:
         InputError: the name leads out of the folder (`image.outside`), or there is no such image.
     """
-    if not is_below(name):
+    if not is_below(unescaped(name)):
         raise InputError("image.outside", file=folder / name, folder=folder)
     frame = video_of(name)
     if frame is not None:
-        return VideoFrame(folder / frame[0], frame[1]).read()[0]
-    return read_image(folder / name)
+        return VideoFrame(path_of(folder, frame[0]), frame[1]).read()[0]
+    return read_image(path_of(folder, name))

@@ -36,7 +36,6 @@ _BLOCK = 512
 _FORMAT = 2
 """Of the JSON file."""
 
-_NOT_UTF8 = "names that are not UTF-8"
 _LINKS = "links"
 _SPECIAL = "sparse or special files"
 
@@ -188,10 +187,6 @@ def _found(info: tarfile.TarInfo, members: dict[str, Member]) -> Member | str | 
     """Where a member is, or as what it is left out; None for a folder."""
     if info.isdir():
         return None
-    try:
-        info.name.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8 stand in it as surrogates
-        return _NOT_UTF8
     if info.islnk():
         return members.get(_inside(info.linkname), _LINKS)
     if info.issym():

@@ -87,15 +87,19 @@ class ThroughLens:
 
     def record(self, image: ImageRecord) -> ImageRecord:
         """An image as it was taken, without distortion."""
+        inside = self.undistortion.inside
+        if image.inside is not None:
+            inside = self.undistortion.mask(image.inside)
         return replace(
             image,
             pixels=self.pixels(image.pixels, image.name),
             intrinsics=self.straight.intrinsics.copy(),
-            inside=self.undistortion.inside,
+            inside=inside,
         )
 
     def mask(self, taken: np.ndarray | None) -> np.ndarray | None:
-        """A mask (h, w) bool of the image as it was taken, (H, W) bool without distortion."""
+        """A mask (h, w) bool, or uint16 labels, of the image as it was taken; (H, W) of the same
+        kind without distortion."""
         return None if taken is None else self.undistortion.mask(taken)
 
     def hand(self, hand: HandObservation) -> HandObservation | None:

@@ -75,8 +75,16 @@ class Undistortion:
         return cv2.remap(distorted, *self.maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def mask(self, distorted: np.ndarray) -> np.ndarray:
-        """The mask (H, W) bool, False where the distorted one shows nothing."""
+        """The mask (H, W) bool, or uint16 labels, False or 0 where the distorted one shows
+        nothing."""
         import cv2
+
+        if distorted.dtype != bool:
+            found = [(n, self.mask(distorted == n)) for n in np.unique(distorted[distorted > 0])]
+            labels = np.zeros(self.maps[0].shape[:2], distorted.dtype)
+            for label, shown in found:
+                labels[shown] = label
+            return labels
 
         # Not the nearest sample: OpenCV takes that of fixed-point maps to the left and above.
         share = cv2.remap(

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.exif_focal import CameraExif
 from fitter.inputs.frame_choice import FrameChoice
 from fitter.inputs.frame_names import VIDEO_SUFFIXES, frame_name, video_of
@@ -198,8 +199,8 @@ class LocalFiles(ImagesAlone):
         """The picture or frame of this name."""
         found = video_of(name)
         if found is None:
-            return LocalFile(self.root / name)
-        return VideoFrame(self.root / found[0], found[1], self.videos.index)
+            return LocalFile(path_of(self.root, name))
+        return VideoFrame(path_of(self.root, found[0]), found[1], self.videos.index)
 
     def absolute(self) -> LocalFiles:
         """See `ImageFiles`."""
@@ -239,7 +240,7 @@ class _Listed:
         self.broken.clear()
         names = frames = 0
         for name in self.unsorted(skipped):
-            path = self.root / name
+            path = path_of(self.root, name)
             if ending_of(name) == ".ts" and not _is_transport_stream(path):
                 count_skipped(skipped, ".ts")
             elif is_video(path):

@@ -76,9 +76,12 @@ class ViewFile(ImageFile):
         path = self.masks.path_of(self.entry.name)
         if path is None:
             return None
-        from fitter.inputs.mask_files import read_mask
+        from fitter.inputs.mask_files import fitting_mask, read_mask
 
-        return mask_without_distortion(read_mask(path), self.camera)
+        mask = read_mask(path)
+        if self.camera.size is not None:
+            mask = fitting_mask(mask, self.camera.size, path, self.entry.name)
+        return mask_without_distortion(mask, self.camera)
 
     @property
     def has_mask(self) -> bool:
@@ -119,7 +122,8 @@ def without_distortion(pixels: np.ndarray, camera: RigCamera, where: str) -> np.
 
 
 def mask_without_distortion(mask: np.ndarray, camera: RigCamera) -> np.ndarray:
-    """The mask (H, W) bool of a camera's image, as of the image without distortion."""
+    """The mask (H, W) bool or uint16 labels of a camera's image, as of the image without
+    distortion."""
     found = Undistortion.of(camera, (mask.shape[1], mask.shape[0]))
     return mask if found is None else found.mask(mask)
 

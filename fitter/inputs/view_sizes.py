@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from fitter.errors import InputError
+from fitter.inputs.escaped_names import path_of
 from fitter.inputs.images import read_size
 from fitter.inputs.rig_files import require_lens
 from fitter.rig import Rig, RigCamera
@@ -42,7 +43,7 @@ def first_sizes(rig: Rig, root: Path, frames: Iterable[Sequence[str]]) -> tuple[
     for _, images in zip(range(_TRIED), frames, strict=False):
         for view, image in enumerate(images):
             if sizes[view] is None and image:
-                sizes[view] = _size_of(root / image)
+                sizes[view] = _size_of(path_of(root, image))
         if None not in sizes:
             break
     return tuple(sizes)
@@ -65,7 +66,7 @@ def require_stated(rig: Rig, root: Path, frames: Iterable[Sequence[str]], where:
         if camera.size is None:
             continue
         names = (images[view] for images in islice(frames, _TRIED) if images[view])
-        sizes = ((_size_of(root / name), name) for name in names)
+        sizes = ((_size_of(path_of(root, name)), name) for name in names)
         first = list(islice(((size, name) for size, name in sizes if size is not None), _ASKED))
         if first and all(size != camera.size for size, _ in first):
             size, image = first[0]

@@ -19,6 +19,7 @@ from fitter.errors import InputError
 from fitter.fitting.crops import crop_hands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.inputs.given_hands import SIDE_UNTOLD, inside_hands, sure_hands
+from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
@@ -131,11 +132,12 @@ def detect_image(
 def _detect(
     task: ImageTask, detector: Detector | None, config: Config, sided: Sided | None = None
 ) -> DetectedImage:
-    pixels, exif = task.file.read()
+    read = task.file.picture()
+    pixels, exif, inside = read.pixels, read.exif, read.inside
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
     given = task.given_hands(size)
-    inside, through = task.file.inside(size), task.through(size)
+    through = task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     hands = None if given is None else _given(given, task, image, config, sided)
     mask = task.mask_for(size) if config.needs_crops else None
@@ -167,14 +169,16 @@ def find_hands(
         given: hands that are not to be detected, or None. Those whose confidence is below
             `detector.min_score` are left out, and counted; so are, of those in files, the ones
             that lie outside the image.
-        mask: (H, W) bool, the pixels that show hands, or None.
+        mask: (H, W) bool, the pixels that show hands, or uint16 labels of hands and things, 0 for
+            none; or None.
         detector: not needed where hands are given.
         config: of the run.
         through: the lens that took the image, where it distorts; image, hands and mask are as it
             shows them, what is found as without distortion.
 
     Raises:
-        InputError: the detector cannot be used.
+        InputError: the detector cannot be used, or the mask shows where no hand is
+            (`mask.inverted`).
     """
     if given is None:
         if detector is None:
@@ -190,7 +194,8 @@ def find_hands(
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
-        crops = crop_hands(image.pixels, image.intrinsics, kept, mask, crop, image.inside)
+        masks = None if mask is None else _masks(mask, kept, image.name)
+        crops = crop_hands(image.pixels, image.intrinsics, kept, masks, crop, image.inside)
     size = (image.pixels.shape[1], image.pixels.shape[0])
     beyond, left_out = len(shown) - len(kept), len(given) - len(shown)
     source, lens = image.intrinsics_source, None if through is None else through.lens
@@ -228,12 +233,23 @@ def _surest(hands: Sequence[HandObservation], slots: int) -> tuple[HandObservati
     return tuple(hands[i] for i in sorted(order[:slots]))
 
 
+def _masks(
+    mask: np.ndarray, hands: Sequence[HandObservation], image: str
+) -> list[np.ndarray | None]:
+    try:
+        return masks_of_hands(mask, hands)
+    except InputError as error:
+        raise error.about(file=f"mask of {image}") from error
+
+
 def _beside_name(error: InputError, task: ImageTask) -> InputError:
     """The error as it stands beside the image's name in the store.
 
     The path of the image would say nothing more, and with the folders it would make the rows depend
     on where images and masks lie.
     """
+    if error.code == "mask.inverted" and task.mask is not None:
+        error = error.about(file=task.mask)
     file, label = error.facts.get("file"), task.file.label
     if not isinstance(file, str | Path):
         return error

@@ -260,6 +260,25 @@ def webp_chunk(rng: np.random.Generator, content: bytes) -> bytes:
     return bytes(damaged)
 
 
+BOXES = b"ftyp meta hdlr pitm iloc iinf infe iprp ipco ispe pixi colr av1C hvcC ipma mdat".split()
+
+
+def iso_box(rng: np.random.Generator, content: bytes) -> bytes:
+    """A box of a HEIF or AVIF that lies about its length, a size or where things lie."""
+    places = [at for at in map(content.find, BOXES) if at >= 4]
+    at = places[rng.integers(len(places))]
+    damaged = bytearray(content)
+    if rng.random() < 0.3:
+        struct.pack_into(">I", damaged, at - 4, _number(rng, 32))
+    elif rng.random() < 0.3:
+        at = content.find(b"ispe")
+        struct.pack_into(">I", damaged, at + 8 + 4 * int(rng.integers(2)), _number(rng, 32))
+    else:
+        for _ in range(rng.integers(1, 5)):
+            damaged[min(at + int(rng.integers(24)), len(content) - 1)] = int(rng.integers(256))
+    return bytes(damaged)
+
+
 def _entry(rng: np.random.Generator, content: bytes, base: int) -> bytes:
     """A lie in one directory of a TIFF structure that begins at `base`."""
     order = "<" if content[base : base + 2] == b"II" else ">"
@@ -328,5 +347,6 @@ LIES: tuple[tuple[bytes, Damage], ...] = (
     (b"BM", bmp_header),
     (b"GIF", gif_header),
     (b"RIFF", webp_chunk),
+    (b"\0\0\0", iso_box),
 )
 """What a content begins with, and a way to make its headers lie."""

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 """First column, first row and steps of the passes of an interlaced PNG but the last."""
@@ -20,7 +21,7 @@ def originals(pixels: np.ndarray) -> dict[str, bytes]:
     image = Image.fromarray(pixels)
     grey, palette = image.convert("L"), image.quantize(64)
     clear = image.copy()
-    clear.putalpha(grey)
+    clear.putalpha(grey.point(lambda value: 128 + value // 2))
     exif = _exif()
     pages = {"save_all": True, "append_images": [image.rotate(9), image.rotate(20)]}
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
@@ -42,6 +43,10 @@ def originals(pixels: np.ndarray) -> dict[str, bytes]:
         "lossless.webp": (image, {"lossless": True, "method": 0}),
         "extended.webp": (clear, {"exif": exif, **profile}),
         "animated.webp": (image, {"duration": 40, **pages}),
+        "lossy.avif": (image, {"quality": 90}),
+        "clear.avif": (clear, {"exif": exif, "speed": 10}),
+        "lossy.heic": (image, {"quality": 80}),
+        "clear.heif": (clear, {"exif": exif, **profile}),
         "rgb.bmp": (image, {}),
         "palette.bmp": (palette, {}),
         "bits1.bmp": (image.convert("1"), {}),
@@ -75,7 +80,15 @@ def _exif() -> Image.Exif:
 
 
 def _encoded(name: str, image: Image.Image, options: dict) -> bytes:
-    endings = {"jpg": "JPEG", "jpeg": "JPEG", "tif": "TIFF", "tiff": "TIFF"}
+    register_heif_opener()
+    endings = {
+        "heic": "HEIF",
+        "heif": "HEIF",
+        "jpg": "JPEG",
+        "jpeg": "JPEG",
+        "tif": "TIFF",
+        "tiff": "TIFF",
+    }
     ending = name.rsplit(".", 1)[1]
     file = io.BytesIO()
     image.save(file, **{"format": endings.get(ending, ending), **options})

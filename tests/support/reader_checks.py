@@ -17,7 +17,7 @@ from datasets.readers.iteration import usable
 from datasets.readers.parameters import project
 from datasets.readers.posing import hand_params
 from fitter.hand_models.skinning import HandModel
-from fitter.inputs.images import IMAGE_SUFFIXES
+from fitter.inputs.picture_formats import IMAGE_SUFFIXES
 
 _watching: list[list[Path]] = []
 

@@ -60,4 +60,14 @@ def sentence(code: str, facts: Mapping[str, Any]) -> str:
         KeyError: there is no such code, or a fact is missing.
     """
     said = SENTENCES[code].format_map(facts)
-    return f"{facts['file']}: {said}" if "file" in facts else said
+    said = f"{facts['file']}: {said}" if "file" in facts else said
+    if said.isascii():
+        return said
+    # A path whose bytes are no UTF-8 can be printed only so; images' names have it, too.
+    plain = said.encode("utf-8", "surrogateescape" if _is_of_bytes(said) else "backslashreplace")
+    return plain.decode("utf-8", "backslashreplace")
+
+
+def _is_of_bytes(text: str) -> bool:
+    """Whether all surrogates in a text stand for bytes of a file's name (PEP 383)."""
+    return not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)

@@ -4,7 +4,6 @@ _IMAGES = {
     "image.damaged": "expected a whole picture, found a damaged or cut-off file ({reason})",
     "image.empty": "expected a picture, found an empty file",
     "image.far_too_large": "expected at most {max_pixels:,} pixels, found a larger picture",
-    "image.float": "expected 8 or 16 bits a channel, found a floating-point picture",
     "image.folder": "expected a picture, found a folder",
     "image.format": "expected a picture, found a file in no known picture format",
     "image.grey_range": "expected grey values from 0 to 65535, found {least} to {most}",
@@ -12,9 +11,15 @@ _IMAGES = {
     "image.missing": "expected a picture, found no such file",
     "image.missing_pixels": "expected a whole picture, found {found:,} of the {width} x {height} "
     "pixels that the file claims",
+    "image.no_avif": "needs Pillow 11.3 or later, which reads AVIF: pip install --upgrade pillow",
+    "image.no_heif": "needs pillow-heif, which reads HEIC and is not installed: pip install "
+    "'fit-hands[heif]'",
+    "image.no_numbers": "expected numbers for grey values, found none that is finite",
     "image.not_regular": "expected a picture, found no regular file",
     "image.outside": "expected an image below {folder}, found a name that leads out of it",
     "image.permission": "expected a picture that may be read, found no permission to read it",
+    "image.tiff": "expected a TIFF of up to 16 bits a channel, or grey of up to 32 (floating-"
+    "point, too), found a kind that is not read, or a damaged one",
     "image.too_few_bytes": "expected a whole picture, found {length:,} bytes, too few for the "
     "{width} x {height} pixels that they claim",
     "image.too_large": "expected at most {max_pixels:,} pixels, found {width} x {height} = "
@@ -117,6 +122,9 @@ _PEOPLE = {
 }
 
 _MASKS = {
+    "mask.array": "expected a mask as an array (height, width) of numbers, found {found}",
+    "mask.inverted": "expected a mask of the hands, found {outside} of their {count} keypoints "
+    "outside it, and {share:.0%} of the image in it: it seems to be inverted",
     "mask.is_the_image": "expected a mask for {image!r}, found the picture itself there",
     "mask.labels": "expected values above half of {span} where there is a hand (or 0 and 1 alone), "
     "found values from {least} to {most}",
@@ -126,7 +134,8 @@ _MASKS = {
     "mask.not_a_folder": "expected a folder with masks, found a file",
     "mask.shared": "expected a mask for every picture of its own, found that {one!r} and {other!r} "
     "share {shared!r}",
-    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, found {found}",
+    "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, or scaled "
+    "from it, found {found}",
     "mask.unlistable": "expected a folder of masks that may be listed, found {reason}",
 }
 
@@ -141,10 +150,7 @@ _LISTS = {
     "{found!r}",
     "list.line_is_folder": "expected a picture ({endings}), found the folder {found!r}",
     "list.line_is_no_image": "expected a picture ({endings}), found {found!r}",
-    "list.line_not_utf8": "expected a path in UTF-8, found bytes that are not",
     "list.long_line": "expected a path, found a line of {length:,} bytes or more",
-    "list.name_not_utf8": "expected a file name in UTF-8, found bytes that are not; rename the "
-    "file",
     "list.no_arguments": "expected a folder or a picture, found no argument",
     "list.no_folder": "expected a pattern that pictures match, found no folder {folder!r}",
     "list.no_match": "expected a pattern that pictures match ({endings}), found none that does",

@@ -55,6 +55,17 @@ def test_a_dark_picture_is_stretched_whatever_made_it_dark(path):
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_a_lamp_in_a_dark_picture_does_not_decide(path):
+    pixels = np.round(pixels_of(path) * 0.08).astype(np.uint8)
+    pixels[20:100, 20:140] = 255  # 3 %
+    seen = next(other_appearances(pixels))
+    bright = np.percentile(seen[200:], 90)
+    assert bright > 200 and (seen[40:80, 40:120] == 255).all()
+    # In the light of day nothing is changed for one.
+    assert not list(other_appearances(pixels_of(path)))
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
 def test_swapped_channels_are_swapped_back_and_right_ones_are_not(path):
     pixels = pixels_of(path)
     others = list(other_appearances(np.ascontiguousarray(pixels[..., ::-1])))

@@ -11,18 +11,24 @@ import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.images import (
-    BACKGROUND,
     DEFAULT_LIMITS,
     ReadLimits,
     read_image,
     read_image_and_exif,
 )
 from fitter.inputs.listing import ImageSource
+from fitter.inputs.pixels import BACKGROUND
 from tests.support.errors import raises
 from tests.support.paths import ROOT
+
+register_heif_opener()
+
+FORMATS = {"jpg": "JPEG", "tif": "TIFF", "heic": "HEIF"}
+"""Pillow's name of a format by its ending, where that is another."""
 
 
 @pytest.fixture
@@ -130,7 +136,7 @@ def test_transparent_pixels_show_the_background(tmp_path, kind):
 def test_half_transparency_mixes(tmp_path):
     path = tmp_path / "veil.png"
     Image.new("RGBA", (20, 20), (228, 28, 128, 128)).save(path)
-    assert np.abs(read_image(path).astype(int) - [178, 78, 128]).max() <= 1
+    assert np.abs(read_image(path).astype(int) - [241, 141, 191]).max() <= 1
 
 
 def test_refuses_an_empty_file(tmp_path):
@@ -166,12 +172,12 @@ def test_refuses_a_missing_file_and_a_folder(tmp_path):
     refuses(tmp_path / "folder.jpg", "folder")
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif", "heic", "avif"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_refuses_a_cut_off_file(tmp_path, suffix, share):
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     data = io.BytesIO()
-    Image.fromarray(noise).save(data, format={"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix))
+    Image.fromarray(noise).save(data, format=FORMATS.get(suffix, suffix))
     path = tmp_path / f"cut.{suffix}"
     path.write_bytes(data.getvalue()[: int(share * len(data.getvalue()))])
     refuses(path, "damaged")

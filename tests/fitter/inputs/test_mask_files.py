@@ -145,8 +145,8 @@ class TestRefusals:
             with raises(code, file=path, **facts):
                 masks.mask_for(entry, (48, 32))
 
-        with raises("mask.size", file=path, image="p/a.jpg", expected="96 x 64", found="48 x 32"):
-            masks.mask_for(entry, (96, 64))
+        with raises("mask.size", file=path, image="p/a.jpg", expected="96 x 60", found="48 x 32"):
+            masks.mask_for(entry, (96, 60))
         path.write_bytes(b"")
         refuses("image.empty")
         path.write_text("no mask")
@@ -161,27 +161,24 @@ class TestRefusals:
         refuses("image.missing")
         path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
         masks = opened(folder, [entry])
-        refuses("image.float")
+        assert (masks.mask_for(entry, (48, 32)) == truth).all()
         mask_file(path, truth.astype(np.int32) * 70000)
         refuses("image.grey_range", least=0, most=70000)
 
     @pytest.mark.parametrize(
-        ("largest", "kind", "span"),
-        [(2, np.uint8, 255), (127, np.uint8, 255), (256, np.uint16, 65535), (2, np.int32, 255)],
+        ("largest", "kind"), [(2, np.uint8), (127, np.uint8), (256, np.uint16), (2, np.int32)]
     )
-    def test_labels_that_do_not_say_which_are_hands(self, tmp_path, truth, largest, kind, span):
+    def test_one_label_is_the_mask(self, tmp_path, truth, largest, kind):
         suffix = "tif" if kind == np.int32 else "png"
         path = mask_file(tmp_path / f"labels.{suffix}", truth.astype(kind) * kind(largest))
-        with raises("mask.labels", file=path, span=span, least=0, most=largest):
-            read_mask(path)
+        assert (read_mask(path) == truth).all()
 
-    def test_dim_colours_and_faint_cut_outs_are_refused_alike(self, tmp_path, truth):
+    def test_dim_colours_and_faint_cut_outs_are_read_alike(self, tmp_path, truth):
         dim = truth * np.uint8(40)
         colour = mask_file(tmp_path / "dim.png", np.dstack([dim, 0 * dim, 0 * dim]))
         faint = mask_file(tmp_path / "faint.png", np.dstack([0 * dim, 0 * dim, 0 * dim, dim]))
         for path in (colour, faint):
-            with raises("mask.labels", file=path, least=0, most=40):
-                read_mask(path)
+            assert (read_mask(path) == truth).all()
 
     def test_the_folder(self, tmp_path, truth):
         pictures, masks = tmp_path / "pictures", tmp_path / "masks"
