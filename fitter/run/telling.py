@@ -91,6 +91,7 @@ def _say_next(summary: Summary, out: Path, say: Callable[[str], None]) -> None:
         page = shlex.quote(str(out.with_suffix(".html")))
         folder = "" if summary.folder is None else f" --images {shlex.quote(str(summary.folder))}"
         say(f"to look at them: report-hands {place} --out {page}{folder}")
+        say(f"or, in 3D: view-hands {place}{folder}")
     meshes = shlex.quote(str(out.with_name(f"{out.stem}-meshes")))
     say(f"to use them elsewhere: export-hands {place} --format glb --out {meshes}")
 
