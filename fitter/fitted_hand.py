@@ -342,7 +342,7 @@ def hand_texture(
     assert texture.colours.shape == (128, 128, 3) and texture.measured.any()
     ```
     """
-    from fitter.inputs import read_image
+    from fitter.inputs.videos import local_image
     from fitter.textures import TextureFusion
 
     others = [()] * len(hands) if others is None else others
@@ -360,8 +360,9 @@ def hand_texture(
         raise InputError("texture.models", expected=first, found=second)
     fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
     for hand, image, beside in tasks:
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
-        fused.add(hand.extract_texture(pixels, size=size, others=beside))
+        if isinstance(image, str | Path):
+            image = local_image(Path(image)).read()[0]
+        fused.add(hand.extract_texture(image, size=size, others=beside))
     return fused.result()
 
 

@@ -95,6 +95,13 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="take at most F frames of each second of a video",
     )
+    videos.add_argument(
+        "--camera",
+        type=text,
+        metavar="N|DEVICE|ADDRESS",
+        help="record what a camera shows (0, /dev/video2 or rtsp://...) to STORE.zarr.camera.mkv "
+        "until Ctrl-C, with the hands in a window where there is a display, then fit the recording",
+    )
     for option, which_frames in (("--start", "from"), ("--end", "before")):
         videos.add_argument(
             option,

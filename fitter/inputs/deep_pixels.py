@@ -137,7 +137,7 @@ def brightened(content: ImageContent, image: Image.Image) -> Image.Image:
     steps = [-(-side // _SAMPLES) for side in colours.shape[:2]]
     pixels = range_of(colours[:: steps[0], :: steps[1]].ravel())(colours)
     if values.shape[2] == 4:
-        pixels = np.dstack([pixels, (values[..., 3] >> 8).astype(np.uint8)])
+        pixels = np.dstack([pixels, (values[..., 3] // 256).astype(np.uint8)])
     bright = Image.fromarray(pixels)
     bright.info = image.info
     bright.getexif().update(image.getexif())

@@ -13,7 +13,7 @@ from fitter.config.options import Config
 from fitter.errors import InputError
 from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameSources
-from fitter.run.inputs import RunInputs, opened_inputs
+from fitter.run.inputs import RunInputs, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
 from fitter.run.telling import report, report_errors
@@ -36,11 +36,17 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
+    if request.camera is not None:
+        check_request(request, config)
+        from fitter.run.camera import recorded
+
+        request = recorded(request, config)
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
         workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
+        from fitter.run.overlay_videos import write_overlay_videos
         from fitter.run.passes import passes_of
         from fitter.run.progress import RunLog, console_for, say
         from fitter.run.resuming import take_up
@@ -76,6 +82,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         state = work.RunState(request, config, store, store, sources, workers, summary, events)
         state = work.process_passes(state, passes, sharing, console)
+        write_overlay_videos(state, console)
         summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))

@@ -91,6 +91,7 @@ def _say_next(summary: Summary, out: Path, say: Callable[[str], None]) -> None:
         page = shlex.quote(str(out.with_suffix(".html")))
         folder = "" if summary.folder is None else f" --images {shlex.quote(str(summary.folder))}"
         say(f"to look at them: report-hands {place} --out {page}{folder}")
+        say(f"or, in 3D: view-hands {place}{folder}")
     meshes = shlex.quote(str(out.with_name(f"{out.stem}-meshes")))
     say(f"to use them elsewhere: export-hands {place} --format glb --out {meshes}")
 
@@ -212,7 +213,9 @@ def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
             f"{summary.images / seconds:.1f} {summary.unit}s a second"
         )
-    elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
+    elif not (summary.left or summary.waits or summary.stopped_in or summary.all_rendered):
         say("nothing left to do")
     if summary.rendered:
         say(f"{count(summary.rendered, 'overlay')} rendered of images done before")
+    if summary.rendered_videos:
+        say(f"{count(summary.rendered_videos, 'overlay')} of videos written")

@@ -250,7 +250,8 @@ class _Given:
     def of(self, start: int, names: Sequence[str]) -> list[ImageTracks | None]:
         """What each of some images from place `start` on is given; None for photographs."""
         known: list[tuple[dict[int, TrackedHand], list[TrackedHand]]] = [({}, []) for _ in names]
-        if self.hands is not None:
+        # When the last pass is done they are gone with the first: whoever renders needs none.
+        if self.hands is not None and not self.hands.is_over:
             said = self.hands.of_images(start, start + len(names))
             for k, image in enumerate(said.image - start):
                 track = self.tracks[said.track[k] - 1]

@@ -22,13 +22,9 @@ class ProgressLine:
     def __init__(self, console: Console, plan: Plan) -> None:
         self._console, self._plan = console, plan
         self._line = progress.ProgressLine(console, "training", plan.steps, None, "steps", _FIRST)
-        self._is_begun = False
 
     def step(self, done: int, loss: float) -> None:
-        """Bring the line up to date."""
-        if not self._is_begun:  # so that the rate is that of this part of the run
-            self._line.show(done - 1)
-            self._is_begun = True
+        """Bring the line up to date; the rate is that of the steps after the first of this run."""
         self._line.show(done, f"loss {loss:.4g}")
 
     def entered(self, stage: Stage) -> None:

@@ -40,6 +40,8 @@ SENTENCES: dict[str, str] = {
         "expected a folder without overlays or with ones of this style, found ones whose {name} is "
         "{was!r} and not {now!r}; give the new ones another folder"
     ),
+    "overlay.is_the_video": "expected another file than the video itself, found the same",
+    "overlay.one_video": "expected a folder, or one video as the only input, found other images",
     "overlay.style_file": "expected the style of the overlays beside it, found: {reason}",
     "overlay.unwritable": "expected an overlay that can be written, found: {reason}",
     "overlay.view": "expected one of {expected}, found {found!r}",
@@ -93,6 +95,8 @@ SENTENCES: dict[str, str] = {
         "expected fit-hands' own package `datasets`, found another; install fit-hands in an "
         "environment of its own (a virtual environment, pipx or uv tool)"
     ),
+    "usage.camera_alone": "expected a camera alone, found --views or --dataset beside it",
+    "usage.images_or_camera": "expected one of them",
     "usage.overlays_missing": "expected a folder for overlays beside it, found none",
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"

@@ -49,6 +49,13 @@ def test_every_form_gives_the_figures_of_a_store(tmp_path, images):
             assert value == pytest.approx(stored[key], rel=1e-4), key
 
 
+def test_somebody_is_told_how_far_it_is(tmp_path, images):
+    told = []
+    found = open_estimates(written(tmp_path, [FOUND.tolist()]), images)
+    evaluate(found, images, told=told.append)
+    assert told[-1] == len(images) and told == sorted(told)
+
+
 def test_images_without_a_hand_are_lost(tmp_path, images):
     hands = [None, *FOUND[1:].tolist()]
     whole = evaluate(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def test_notes_name_what_is_believed_and_what_is_not() -> None:
     assert "0.893 x 0.669 mm" in note
 
 
-DEPTH_CASES = [
+DEPTH_CASES: list[tuple[dict[str, Any], bool]] = [
     ({"FocalLengthIn35mmFilm": 0, "FocalLength": 4.2}, False),
     ({"FocalLengthIn35mmFilm": 1000}, False),
     ({"FocalLengthIn35mmFilm": 20000}, False),
@@ -72,7 +74,9 @@ DEPTH_CASES = [
 ]
 
 
-def test_a_hand_is_as_far_away_as_the_true_camera_says_or_the_stated_default(tmp_path) -> None:
+def test_a_hand_is_as_far_away_as_its_camera_or_the_stated_default_says(
+    tmp_path: Path,
+) -> None:
     """Depth goes with the focal length: one hand in one picture with many EXIF blocks."""
     with Image.open(HAND) as image:
         picture = image.convert("RGB")
@@ -85,8 +89,10 @@ def test_a_hand_is_as_far_away_as_the_true_camera_says_or_the_stated_default(tmp
     given = [known_hands()] * (len(paths) + 1)
     *found, (wanted,) = fit([*paths, np.asarray(picture)], keypoints=given)
     assert wanted.intrinsics_source == "default"
+    assert wanted.keypoints_3d is not None
     true = wanted.keypoints_3d[0, 2] / wanted.intrinsics[0, 0]
     for (tags, is_believed), (hand,) in zip(DEPTH_CASES, found, strict=True):
+        assert hand.keypoints_3d is not None
         assert hand.intrinsics_source == ("exif" if is_believed else "default"), tags
         # What is believed is true in the table above; here only that depth follows it.
         assert hand.keypoints_3d[0, 2] / hand.intrinsics[0, 0] == pytest.approx(true, rel=0.03)

@@ -8,6 +8,7 @@ import pytest
 
 from fitter.inputs import undistortion
 from fitter.inputs.lens_rays import largest_radius
+from fitter.inputs.rig_files import RigFile
 from fitter.inputs.undistortion import Undistortion, undistorted_points
 from fitter.inputs.view_files import (
     hand_without_distortion,
@@ -15,9 +16,9 @@ from fitter.inputs.view_files import (
     without_distortion,
 )
 from fitter.records import HandObservation
-from fitter.rig import RigCamera
+from fitter.rig import Rig, RigCamera
 from tests.support.errors import raises
-from tests.support.rig_folders import LENS, SIZE, seen, turning_rig
+from tests.support.rig_folders import LENS, SIZE, seen, turning_rig, write_rig
 
 CAMERA = turning_rig(["a"], LENS).cameras[0]
 PINHOLE = replace(CAMERA, distortion=np.zeros(0))
@@ -171,6 +172,27 @@ def test_keypoints_that_were_not_seen_stay(unseen):
     others = np.delete(np.arange(21), unseen)
     wanted = undistorted_points(CAMERA, points)[others]
     np.testing.assert_allclose(moved[others], wanted, atol=1e-9)
+
+
+def test_a_rigs_fisheye_is_straightened_by_its_own_model(tmp_path):
+    K, lens = CAMERA.intrinsics, np.array([0.03, -0.01, 0.004, -0.001])
+    still = replace(CAMERA, rotation=np.eye(3), translation=np.zeros(3))
+    rig = Rig((replace(still, distortion=lens, model="fisheye"),))
+    (camera,) = RigFile.open(write_rig(tmp_path / "rig.json", rig)).rig.cameras
+    assert (camera.model, camera.distortion.tolist()) == ("fisheye", lens.tolist())
+    rays = np.random.default_rng(0).uniform(-0.5, 0.5, (50, 2))
+    r = np.linalg.norm(rays, axis=1, keepdims=True)
+    a = np.arctan(r)
+    bent = rays * a * (1 + lens[0] * a**2 + lens[1] * a**4 + lens[2] * a**6 + lens[3] * a**8) / r
+    focal, middle = K[[0, 1], [0, 1]], K[:2, 2]
+    found = undistorted_points(camera, bent * focal + middle)
+    np.testing.assert_allclose(found, rays * focal + middle, atol=1e-3)
+    # Without coefficients a fisheye bends all the same.
+    assert Undistortion.of(replace(camera, distortion=np.zeros(4)), SIZE) is not None
+    with raises("lens.model", found="omni"):
+        RigFile.open(write_rig(tmp_path / "rig.json", rig, a={"model": "omni"}))
+    with raises("rig.distortion", found=5):
+        RigFile.open(write_rig(tmp_path / "rig.json", rig, a={"distortion": [0.1] * 5}))
 
 
 def test_labels_are_each_undistorted_as_a_mask_is():

@@ -42,7 +42,15 @@ from tests.support.report_stores import HARM, SMALL, many_rows, write_part
 class TestWhatAPageHolds:
     def test_every_hand_and_every_image_without_one(self, mixed, tmp_path):
         write_images(tmp_path / "in", ["a/two.jpg", "b/unfitted.jpg", "c/empty.jpg"])
-        written = write_report(mixed, tmp_path / "p.html", tmp_path / "in", options=SMALL)
+        told = []
+        written = write_report(
+            mixed,
+            tmp_path / "p.html",
+            tmp_path / "in",
+            options=SMALL,
+            told=lambda done, total: told.append((done, total)),
+        )
+        assert told[-1] == (7, 7)
         assert (written.images, written.done, written.hands, written.fitted) == (7, 7, 6, 4)
         assert (written.refused, written.unfitted, written.failed_images) == (1, 1, 1)
         assert written.size == (tmp_path / "p.html").stat().st_size

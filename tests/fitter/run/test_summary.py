@@ -72,9 +72,10 @@ def test_every_code_that_fails_an_image_has_a_kind():
 def test_what_to_do_next_is_said_where_there_are_hands():
     told: list[str] = []
     report(Summary(images=1, hands=1, seconds=1.0), Path("a b/r.zarr"), None, told.append)
-    assert told[-3:] == [
+    assert told[-4:] == [
         "results: a b/r.zarr",
         "to look at them: report-hands 'a b/r.zarr' --out 'a b/r.html'",
+        "or, in 3D: view-hands 'a b/r.zarr'",
         "to use them elsewhere: export-hands 'a b/r.zarr' --format glb --out 'a b/r-meshes'",
     ]
     told.clear()

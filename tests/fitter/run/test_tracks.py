@@ -155,6 +155,12 @@ def test_shares_end_between_passes_and_go_on(folder, tracked, told):
     assert contents(folder / "shares.zarr") == contents(tracked)
 
 
+def test_overlays_are_rendered_after_the_passes_are_gone(folder, stored, told):
+    stored("drawn.zarr")
+    assert told("drawn.zarr", "--resume", "--overlays", "drawn").status == 0
+    assert [path.name for path in (folder / "drawn").iterdir()] == [VIDEO]
+
+
 def test_a_person_has_the_shape_and_the_track_the_motion(stored):
     store = stored("person.zarr", "--same-hand")
     results = fitter.open_results(store)

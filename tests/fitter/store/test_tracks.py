@@ -85,3 +85,11 @@ def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
     left = sorted(path.name for path in tmp_path.rglob("*unfinished"))
     assert left == []
     assert (tmp_path / HANDS).exists()
+
+
+def test_it_is_over_when_its_pass_is_gone(tmp_path):
+    (tmp_path / "passes" / "1").mkdir(parents=True)
+    file = hands(tmp_path / "passes" / "1")
+    assert not file.is_over
+    (tmp_path / "passes").rename(tmp_path / "gone")
+    assert file.is_over

@@ -23,6 +23,6 @@ def test_a_file_is_told_how_long_it_takes(monkeypatch):
             line.step(step, 0.125)
         line.validated(8, {"error": 2.0})
     assert console.file.getvalue().splitlines() == [
-        "training: 7 of 12 steps, loss 0.125, 0.3 a second, about 17 s left",
+        "training: 7 of 12 steps, loss 0.125, 0.2 a second, about 25 s left",
         "step 8: error 2",
     ]

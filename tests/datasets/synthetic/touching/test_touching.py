@@ -242,8 +242,9 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("touching") / "set"
     list(write_interaction_dataset(_request(out, 1)))
     before = (out / "training/rgb/00000000.jpg").stat().st_mtime_ns
-    kept, *_ = write_interaction_dataset(_request(out, SCENES))
+    kept, *done = write_interaction_dataset(_request(out, SCENES))
     assert kept == 1
+    assert done == [*range(2, SCENES + 1)]  # somebody is told of every one
     assert (out / "training/rgb/00000000.jpg").stat().st_mtime_ns == before
     return out
 
