@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from fitter.errors import InputError
 from fitter.inputs.frame_names import video_of
+from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_video import overlay_video_name, write_overlay_video
 from fitter.run.passes import stoppable
 from fitter.run.progress import say
@@ -53,6 +55,9 @@ def write_overlay_videos(run: RunState, console: Console) -> None:
         return
     if not summary.has_results or summary.was_stopped or not store.is_complete:
         return
+    assert isinstance(run.sources, Sources)  # its rows are images
+    # They are rendered from the rows; what frames were given of tracks is gone with the passes.
+    run = replace(run, sources=replace(run.sources, tracks=None))
     with stoppable(lambda text: say(console, text)) as stop:
         for video, places in _videos(run):
             path = overlay_video_path(run, video)

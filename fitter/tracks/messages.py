@@ -180,8 +180,9 @@ class Messages:
 
     def _set_change(self, acceleration: np.ndarray) -> None:
         """How fast the motion changes around each frame, by the accelerations (M, 3)."""
-        for track in np.unique(self._places.track):
-            own = np.flatnonzero(self._places.track == track)
+        order = np.argsort(self._places.track, kind="stable")
+        ends = np.flatnonzero(np.diff(self._places.track[order])) + 1
+        for own in np.split(order, ends):
             time, values = self._places.time[own], acceleration[own]
             known = np.isfinite(values).all(1)
             sums = np.concatenate(
