@@ -19,9 +19,8 @@ from rich.console import Console
 
 from fitter.errors import InputError
 from fitter.inputs.frame_names import video_of
-from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_video import overlay_video_name, write_overlay_video
-from fitter.run.passes import stoppable
+from fitter.run.passes import stoppable, untracked
 from fitter.run.progress import say
 from fitter.store.layout import Block
 from fitter.store.row_kinds import IMAGES
@@ -55,9 +54,7 @@ def write_overlay_videos(run: RunState, console: Console) -> None:
         return
     if not summary.has_results or summary.was_stopped or not store.is_complete:
         return
-    assert isinstance(run.sources, Sources)  # its rows are images
-    # They are rendered from the rows; what frames were given of tracks is gone with the passes.
-    run = replace(run, sources=replace(run.sources, tracks=None))
+    run = replace(run, sources=untracked(run.sources))
     with stoppable(lambda text: say(console, text)) as stop:
         for video, places in _videos(run):
             path = overlay_video_path(run, video)

@@ -261,7 +261,9 @@ class Messages:
         return np.concatenate([self._charts[k], rest])
 
     def _as_parameters(self, k: int, mean: np.ndarray) -> np.ndarray:
-        """(n,) coordinates in the chart of a hand, its rotation as axis-angle."""
+        """(n,) coordinates in the chart of a hand, its rotation as axis-angle; NaN as they are."""
+        if not np.isfinite(mean).all():
+            return mean
         turn = Rotation.from_rotvec(mean[ROTATION] - self._charts[k])
         rotation = (turn * Rotation.from_rotvec(self._rotations[k])).as_rotvec()
         return np.concatenate([rotation, mean[3:]])

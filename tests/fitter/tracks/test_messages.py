@@ -164,3 +164,26 @@ def test_left_hands_are_those_of_the_mirrored_model(tmp_path, waving) -> None:
     (tmp_path / "right").mkdir()
     right = found(replace(rows_of(waving, 0.01)), tmp_path / "right")
     np.testing.assert_array_equal(file.of_images(0, 150).mean, right.mean)
+
+
+def test_a_track_without_a_shape_says_nothing_and_changes_nothing_for_others(tmp_path, waving):
+    """Its fits failed, in a slot beside hands of another track."""
+    (tmp_path / "alone").mkdir()
+    alone = found(rows_of(waving, 0.01), tmp_path / "alone")
+    rows = rows_of(waving, 0.01)
+    for name, values in rows.values.items():
+        rows.values[name] = np.concatenate([values, values], axis=1)
+    rows.values["valid"][:, 1] = False
+    for name in ("motion_information", "global_orient", "betas"):
+        rows.values[name][:, 1] = np.nan
+    image, slot = np.repeat(np.arange(150), 2), np.tile([0, 1], 150)
+    columns = (image, slot, slot + 1, slot > 1)
+    file = TrackedFile.make(tmp_path / "hands", columns, N)
+    motion = Motion(K, np.full(N, 4.0), {1: "right", 2: "left"}, {1: np.zeros(S)})
+    (tmp_path / "scratch").mkdir()
+    reader = cast(StoreReader, rows)  # what Messages asks of one
+    Messages(reader, Places(*columns, image / RATE), motion, tmp_path / "scratch").write(file)
+    said = file.of_images(0, 150)
+    np.testing.assert_array_equal(said.mean[slot == 0], alone.mean)
+    np.testing.assert_array_equal(said.information[slot == 0], alone.information)
+    assert np.isnan(said.mean[slot == 1]).all()
