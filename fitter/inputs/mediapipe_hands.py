@@ -73,8 +73,9 @@ def mediapipe_hands(
     for number, (landmarks, label) in enumerate(zip(listed, sides, strict=True)):
         place = f"{where}, landmarks {number}"
         side, score = ("", 1.0) if label is None else _side(label, place)
-        if plain.get("side") in _MIRRORED:  # of our own: the hand's true side
-            side = str(plain["side"])
+        own = str(plain.get("side")).lower()
+        if own in _MIRRORED:  # of our own layout: the hand's true side
+            side = own
         elif isinstance(plain.get("score"), int | float) and len(listed) == 1:
             score = float(str(plain["score"]))
         hands.append(_hand(landmarks, (side, score), place, size))

@@ -20,6 +20,8 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "keypoints.": ("has unusable keypoints", "have unusable keypoints", "see docs/inputs.md"),
     "json.": ("lacks a file that was promised", "lack files that were promised", "see its name"),
     "intrinsics.": ("has no usable K", "have no usable K", "see docs/inputs.md"),
+    "lens.": ("has no usable K", "have no usable K", "see docs/inputs.md"),
+    "video.": ("is damaged in its video", "are damaged in their video", "copy or convert it anew"),
     "mask.": ("has an unusable mask", "have unusable masks", "see docs/inputs.md"),
     "object": ("has unusable objects", "have unusable objects", "see docs/inputs.md"),
     "worker.undetectable": (

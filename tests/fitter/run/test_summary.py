@@ -64,9 +64,24 @@ def test_without_errors_a_quiet_run_says_nothing():
 
 def test_every_code_that_fails_an_image_has_a_kind():
     """The general kind is for faults that nobody has thought of."""
-    codes = ["image.damaged", "json.missing", "mask.size", "object.far", "worker.undetectable"]
+    codes = [
+        "image.damaged",
+        "json.missing",
+        "lens.other_camera",
+        "mask.size",
+        "object.far",
+        "video.damaged_frame",
+        "worker.undetectable",
+    ]
     said = list(by_kind(Counter(codes), "image", None))
     assert len(said) == len(codes) and not any("another reason" in line for line in said)
+
+
+def test_a_lens_of_another_picture_counts_as_an_unusable_k():
+    codes = Counter(["lens.other_camera", "intrinsics.turned"])
+    assert list(by_kind(codes, "image", None)) == [
+        "2 images have no usable K (see docs/inputs.md): the store says why"
+    ]
 
 
 def test_what_to_do_next_is_said_where_there_are_hands():
