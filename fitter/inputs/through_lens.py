@@ -103,7 +103,11 @@ class ThroughLens:
         Returns:
             (H, W) bool; None where all do.
         """
-        return self.undistortion.inside if taken is None else self.undistortion.mask(taken)
+        shown = self.undistortion.inside
+        if taken is None:
+            return shown
+        mask = self.undistortion.mask(taken)
+        return mask if shown is None else mask & shown
 
     def mask(self, taken: np.ndarray | None) -> np.ndarray | None:
         """A mask (h, w) bool, or uint16 labels, of the image as it was taken; (H, W) of the same
