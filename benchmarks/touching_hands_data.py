@@ -194,7 +194,7 @@ class BothWays(Engine):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._stages = {
+        self.ways: dict[str, JointStage] = {
             way: JointStage(
                 self.refiner, config.interaction.model_copy(update={"enabled": together})
             )
@@ -206,7 +206,7 @@ class BothWays(Engine):
     def both(self, images: Sequence[DetectedImage]) -> dict[str, list[ImageRow]]:
         """The rows of images, fitted alone and together."""
         rows = {}
-        for way, stage in self._stages.items():
+        for way, stage in self.ways.items():
             self.interaction = stage
             with self.watch.part(way):
                 rows[way] = self.fit(images)

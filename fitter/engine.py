@@ -6,6 +6,7 @@ DetectedFrame -> `Engine.fit_frames` -> FrameRow, likewise.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -46,7 +47,7 @@ from fitter.hand_slots import (
 from fitter.interaction.joint_stage import JointStage
 from fitter.interaction.pictured import HandsOfPictures
 from fitter.meshes import HandMeshes
-from fitter.quality.judge import HandJudge
+from fitter.quality.judge import HandJudge, Judgement
 from fitter.quality.model import quality_identity
 from fitter.records import NormalisedHands
 from fitter.refinement.refiner import Refiner
@@ -85,7 +86,7 @@ class Engine:
         self.definition = KeypointDefinition.of(right, definition)
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
-        """Fit every hand of the images, at most `batch_size` at a time; one row an image.
+        """Fit every hand of the images, about `batch_size` at a time; one row an image.
 
         A row's last digits may depend on the other images: on a CPU the same images always give
         the same rows.
@@ -144,20 +145,14 @@ class Engine:
 
     def _batches(self, images: Sequence[DetectedImage]) -> Iterator[list[DetectedImage]]:
         """Images of about `batch_size` hands together; all hands of an image stay in one batch."""
-        count = sum(len(image.hands) for image in images)
+        shown = [image for image in images if image.hands]
+        count = sum(len(image.hands) for image in shown)
         # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
-        batches = max(1, math.ceil(count / self.config.run.batch_size))
-        size = max(1, math.ceil(count / batches))
-        batch: list[DetectedImage] = []
-        hands = 0
-        for image in images:
-            if hands and hands + len(image.hands) > size:
-                yield batch
-                batch, hands = [], 0
-            batch.append(image)
-            hands += len(image.hands)
-        if hands:
-            yield batch
+        batches = math.ceil(count / self.config.run.batch_size)
+        before = itertools.accumulate((len(image.hands) for image in shown), initial=0)
+        numbered = zip(shown, (hands * batches // count for hands in before), strict=False)
+        for _, batch in itertools.groupby(numbered, key=lambda each: each[1]):
+            yield [image for image, _ in batch]
 
     def _fit_batch(self, images: Sequence[DetectedImage]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
@@ -174,16 +169,19 @@ class Engine:
         from_keypoints = self.config.init.source != "network"
         fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, known)
         refined = self._refine(slots, hands, fit, predictions, known)
-        refined, together = self._together(images, slots, observed, predictions, refined)
-        fitted = FittedHands.of(
-            self.fit_model.keypoints,
-            fit,
-            refined,
-            observed.intrinsics,
-            observed.is_left,
-            self.definition,
-        )
-        judged = self.judge(judged_hands(slots, alone, predictions, fitted))
+
+        def told(refined: RefinedHands | None) -> tuple[FittedHands, Judgement]:
+            right, definition = self.fit_model.keypoints, self.definition
+            K, is_left = observed.intrinsics, observed.is_left
+            fitted = FittedHands.of(right, fit, refined, K, is_left, definition)
+            return fitted, self.judge(judged_hands(slots, alone, predictions, fitted))
+
+        eligible = np.array([not hand.is_doubtful for hand in observations])
+        if (least := self.config.output.min_quality) > 0 and self.interaction.is_wanted:
+            # What is refused afterwards may push nothing.
+            eligible &= told(refined)[1].probability >= least
+        refined, together = self._together(images, slots, observed, predictions, refined, eligible)
+        fitted, judged = told(refined)
         rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
         rows = [
             row if row.has_failed else replace(row, **together.get(place, {"touch_group": 0}))
@@ -206,9 +204,10 @@ class Engine:
         observed: ObservationBatch,
         predictions: Predictions,
         refined: RefinedHands | None,
+        eligible: np.ndarray,
     ) -> tuple[RefinedHands | None, dict[int, dict[str, Any]]]:
-        """Hands of one image that touch, fitted together; and, by place among the slots, what
-        their rows say of it."""
+        """Hands of one image that touch, those that are `eligible` (B,) bool, fitted together; and,
+        by place among the slots, what their rows say of it."""
         if refined is None or not self.interaction.is_wanted:
             return refined, {}
         places = refined.index.tolist()
@@ -221,7 +220,7 @@ class Engine:
                 left=observed.is_left[refined.index],
                 intrinsics=observed.intrinsics[refined.index],
                 masks=[predictions.masks[place] for place in places],
-                eligible=np.array([not hand.is_doubtful for hand in hands]),
+                eligible=eligible[places],
                 sureness=np.array([hand.score for hand in hands]),
                 people=[hand.person for hand in hands],
             )

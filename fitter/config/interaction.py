@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import Field
 
 from fitter.config.section import Section
@@ -24,7 +26,7 @@ class InteractionConfig(Section):
         ge=1,
         le=5,
         description="times that it is looked anew who hides whom, in masks and in depth; "
-        "penetration counts from the second on, and fully in the last",
+        "contact counts from the second on, and penetration fully in the last",
     )
     box_margin: float = Field(
         0.05,
@@ -73,9 +75,13 @@ class InteractionConfig(Section):
         "any hand's keypoints by more than this share of the longer side of their box",
     )
 
-    @property
-    def penetration_weights(self) -> list[float]:
-        """The weight of penetration in each round. Hands deep in each other have surfaces that push
-        to all sides: first they come apart by what the picture says of their depths."""
-        later = [self.penetration_weight * 10.0**-k for k in range(self.rounds - 2, -1, -1)]
-        return [0.0, *later] if self.rounds > 1 else [self.penetration_weight]
+    def of_rounds(self) -> list[Self]:
+        """What each round weighs. Hands deep in each other have surfaces that push to all sides:
+        first they come apart by what the picture says of their depths, and contact is not asked
+        for; then penetration counts ever more."""
+        if self.rounds == 1:
+            return [self]
+        shares = [10.0**-k for k in range(self.rounds - 2, -1, -1)]
+        without = {"penetration_weight": 0.0, "attraction_weight": 0.0}
+        later = [{"penetration_weight": share * self.penetration_weight} for share in shares]
+        return [self.model_copy(update=update) for update in (without, *later)]

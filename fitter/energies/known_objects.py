@@ -85,9 +85,8 @@ class KnownObjects:
             loss: of a gap.
         """
         count, size = len(surface.vertices), surface.layout.size
-        total = Quadratic(
-            *(surface.vertices.new_zeros(count, *[size] * order) for order in range(3))
-        )
+        like = surface.vertices.double()
+        total = Quadratic(*(like.new_zeros(count, *[size] * order) for order in range(3)))
         reach = loss.reach or 0.0
         for k, own in enumerate(self.surfaces):
             moved = surface.select(slice(k, k + 1))
@@ -99,7 +98,7 @@ class KnownObjects:
                 )
                 for part in parts:
                     for whole, added in zip(total, part, strict=True):
-                        whole[k] += added[0].to(whole.dtype)
+                        whole[k] += added[0]
         return total
 
 

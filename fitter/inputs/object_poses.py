@@ -71,7 +71,7 @@ def posed_object(given: Any, where: str, folders: Sequence[Path] = (Path(),)) ->
         mesh = object_mesh(given.mesh.vertices, given.mesh.faces, f"{where}, {given.mesh.name}")
         mesh = ObjectMesh(given.mesh.name, mesh.vertices, mesh.faces)
         rotation = check_rotation(given.rotation, where)
-        return PosedObject(mesh, rotation, _translation(given.translation, where))
+        return PosedObject(mesh, rotation, check_translation(given.translation, where))
     if not isinstance(given, Mapping):
         raise InputError("object.entry", file=where, found=type(given).__name__)
     unknown = [key for key in given if key not in _KEYS]
@@ -121,14 +121,14 @@ def _pose(given: Mapping[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]
         rotation = _of_quaternion(given["quaternion"], where)
     else:
         rotation = check_rotation(given["rotation"], where)
-    return rotation, _translation(given["translation"], where)
+    return rotation, check_translation(given["translation"], where)
 
 
 def _matrix_pose(value: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     pose = as_numbers(value)
     if pose is None or pose.shape != (4, 4) or not np.array_equal(pose[3], [0, 0, 0, 1]):
         raise InputError("object.pose", file=where, found=shortened(value))
-    return check_rotation(pose[:3, :3], where), _translation(pose[:3, 3], where)
+    return check_rotation(pose[:3, :3], where), check_translation(pose[:3, 3], where)
 
 
 def check_rotation(value: Any, where: str) -> np.ndarray:
@@ -169,7 +169,16 @@ def _of_quaternion(value: Any, where: str) -> np.ndarray:
     return matrix
 
 
-def _translation(value: Any, where: str) -> np.ndarray:
+def check_translation(value: Any, where: str) -> np.ndarray:
+    """A value from outside as a translation (3,) float64, metres.
+
+    Args:
+        value: what should be three numbers.
+        where: what to name in messages.
+
+    Raises:
+        InputError: it has another shape or is not finite.
+    """
     metres = as_numbers(value)
     if metres is None or metres.shape != (3,) or not np.isfinite(metres).all():
         raise InputError("object.translation", file=where, found=shortened(value))

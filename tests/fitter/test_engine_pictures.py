@@ -29,6 +29,9 @@ def image(hands: int) -> DetectedImage:
         ([9], [9]),
         ([0, 2, 0, 0], [2]),
         ([0, 0], []),
+        # Whole pictures more than there are places, and none of few hands at the end.
+        ([3] * 4, [6, 3, 3]),
+        ([2] * 10, [4, 4, 4, 4, 4]),
     ],
 )
 def test_images_are_never_cut(hands, expected) -> None:
@@ -37,3 +40,9 @@ def test_images_are_never_cut(hands, expected) -> None:
     assert [sum(len(each.hands) for each in batch) for batch in batches] == expected
     kept = [each for batch in batches for each in batch if each.hands]
     assert [len(each.hands) for each in kept] == [count for count in hands if count]
+
+
+def test_no_last_batch_of_few_hands() -> None:
+    odd = engine(run={"batch_size": 65}, refine={"stages": {}})
+    batches = list(odd._batches([image(2) for _ in range(65)]))
+    assert [sum(len(each.hands) for each in batch) for batch in batches] == [66, 64]

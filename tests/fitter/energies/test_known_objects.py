@@ -86,6 +86,18 @@ def test_least_squares_slopes_are_those_of_the_energies(model, hands):
         assert (torch.linalg.eigvalsh(found.hessian) > -1e-9 * found.hessian.abs().max()).all()
 
 
+def test_least_squares_are_in_double_precision_whatever_the_hands_are(model, hands):
+    single = scene_model(torch.float32)
+    surface = single.kinematics(hands.to(torch.float32))
+    for found in (
+        penetration_quadratic(surface, some(single)),
+        attraction_quadratic(surface, some(single), REACH),
+    ):
+        assert {part.dtype for part in found} == {torch.float64}
+        # Digits that single precision has not are kept.
+        assert (found.hessian[0] != found.hessian[0].float().double()).any()
+
+
 def test_a_left_hand_sees_the_mirrored_object(model, hands):
     place = (0.012, 0.004, 0.5)
     right = KnownObjects.of([[ball_at(place)]] * 3, [False] * 3, model.closed_faces)
