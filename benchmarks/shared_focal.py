@@ -158,7 +158,9 @@ def compared(pairs: Sequence[FoundPair], off: float | None, options: Any) -> dic
     """Figures of every way to fit, by its name."""
     config = options.config
     cameras = [assumed(pair, off, config.camera.default_fov_degrees) for pair in pairs]
-    true = [math.log(p.seen.intrinsics[0, 0] / K[0, 0]) for p, K in zip(pairs, cameras, strict=True)]
+    true = [
+        math.log(p.seen.intrinsics[0, 0] / K[0, 0]) for p, K in zip(pairs, cameras, strict=True)
+    ]
     engine = BothWays(config)
     choices = {"profiled": Chosen(options.spread), "nearest": Chosen(options.spread, true)}
     for way, choice in choices.items():

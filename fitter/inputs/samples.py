@@ -149,7 +149,7 @@ def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
 
 
 def _shown(sample: Sample, where: str) -> list[PosedObject]:
-    """The objects that a sample's image shows: a rig sees things that one of its cameras does not."""
+    """Objects that a sample's image shows; a rig sees things that one of its cameras does not."""
     found = [annotated_object(seen, "", where) for seen in sample.annotation.objects]
     K = sample.annotation.intrinsics
     if K is None:  # then nothing can be said of them, and they are refused

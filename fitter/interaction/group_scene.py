@@ -122,9 +122,7 @@ class GroupScene:
         diverged = result.status.view(-1, self.bucket.count) == int(Status.DIVERGED)
         return result.params, diverged.any(1)
 
-    def problem(
-        self, params: SceneParams, config: InteractionConfig | None = None
-    ) -> GroupProblem:
+    def problem(self, params: SceneParams, config: InteractionConfig | None = None) -> GroupProblem:
         """What is minimised from where the hands are, with a round's weights or the last one's."""
         bucket = self.bucket
         hidden, order, beside = self._seen(params)
