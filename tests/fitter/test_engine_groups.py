@@ -28,12 +28,13 @@ class Taken:
 
 
 def engine(least: float) -> Engine:
-    stage = {"coarse": {"solver": "lm", "iterations": 1, "energies": {"keypoints": 1.0}}}
+    free = ["global_orient", "pose", "shape", "camera"]
+    solved = {"solver": "lm", "free": free, "iterations": 1, "energies": {"keypoints": 1.0}}
     found = Engine(
         Config.model_validate(
             {
                 "init": {"source": "keypoints"},
-                "refine": {"stages": stage},
+                "refine": {"stages": {"only": solved}},
                 "output": {"min_quality": least},
             }
         )

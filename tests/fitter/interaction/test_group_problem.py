@@ -117,8 +117,9 @@ def test_a_group_of_three_adds_up_what_its_pairs_say(case) -> None:
     # A little apart, so that none of three is another one found again.
     beside = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.02, 0.06, 0.02], [0.0, 0.0, 0.0]])
     params = replace(params, transl=params.transl + beside)
-    three = replace(case.hands(params, [0, 1, 2]), picture=np.zeros(3, int))
-    weights = InteractionConfig().model_dump() | {"alike_weight": 0.0}
+    people = np.array(["one", "other", "third"])
+    three = replace(case.hands(params, [0, 1, 2]), picture=np.zeros(3, int), people=people)
+    weights = InteractionConfig().model_dump()
     problem = problem_of(case, three, **weights)
     pairs = list(zip(problem.pairs.first.tolist(), problem.pairs.second.tolist(), strict=True))
     assert problem.count == 3 and len(pairs) == 3
@@ -128,7 +129,8 @@ def test_a_group_of_three_adds_up_what_its_pairs_say(case) -> None:
     hessian = torch.zeros_like(whole.hessian)
     for ends in pairs:
         index = torch.tensor(ends)
-        two = replace(case.hands(params, list(ends)), picture=np.zeros(2, int))
+        two = case.hands(params, list(ends))
+        two = replace(two, picture=np.zeros(2, int), people=people[list(ends)])
         found = problem_of(case, two, **weights).linearize(grouped_hand(params[index], 2))
         rows = (index[:, None] * size + torch.arange(size)).flatten()
         cost += found.cost
