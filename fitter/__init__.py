@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fitter.fitted_hand import FittedHand, hand_texture, render_hands
     from fitter.frame_hand import FrameHand
     from fitter.inputs.dataset_request import DatasetRequest
+    from fitter.inputs.frame_choice import FrameChoice
+    from fitter.inputs.videos import video_frames
     from fitter.lens import Lens
     from fitter.records import HandObservation
     from fitter.rendering.overlay_style import OverlayStyle
@@ -48,6 +50,7 @@ __all__ = [
     "ExecutionOptions",
     "ExportRequest",
     "FittedHand",
+    "FrameChoice",
     "FrameHand",
     "FrameResults",
     "HandFitter",
@@ -73,6 +76,7 @@ __all__ = [
     "open_results",
     "open_viewer",
     "render_hands",
+    "video_frames",
     "write_report",
 ]
 
@@ -84,6 +88,7 @@ __getattr__, __dir__ = lazy_face(
         "ExecutionOptions": "fitter.workers.execution_options",
         "ExportRequest": "fitter.export.request",
         "FittedHand": "fitter.fitted_hand",
+        "FrameChoice": "fitter.inputs.frame_choice",
         "FrameHand": "fitter.frame_hand",
         "FrameResults": "fitter.results",
         "HandFitter": "fitter.api",
@@ -109,6 +114,7 @@ __getattr__, __dir__ = lazy_face(
         "open_results": "fitter.results",
         "open_viewer": "fitter.viewer",
         "render_hands": "fitter.fitted_hand",
+        "video_frames": "fitter.inputs.videos",
         "write_report": "fitter.report",
     },
 )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fitter.config.options import Config
 from fitter.device import choose_device
@@ -24,7 +25,13 @@ from fitter.fitting.detected_frame import DetectedFrame
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Predictions, load_initializer
-from fitter.fitting.keypoint_fit import KeypointFit, fit_keypoints, keypoint_information
+from fitter.fitting.keypoint_fit import (
+    KeypointFit,
+    fit_keypoints,
+    keypoint_information,
+    keypoint_motion_information,
+    nothing_fitted,
+)
 from fitter.fitting.network_hand import predicted_looks
 from fitter.fitting.network_prior import with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
@@ -32,10 +39,13 @@ from fitter.hand_models.anatomy import anatomy_of
 from fitter.hand_models.appearance_loading import appearance_identity
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.known_shape import KnownShape
-from fitter.hand_models.pose_prior import load_pose_prior, pose_prior_identity
+from fitter.hand_models.motion import HandMotion, PoseBasis
+from fitter.hand_models.pose_prior import load_pose_prior, on_skeleton, pose_prior_identity
 from fitter.hand_slots import (
     Slot,
     beside_others,
+    expected_hands,
+    expected_motion,
     hidden_weighed,
     judged_hands,
     known_objects,
@@ -49,11 +59,11 @@ from fitter.interaction.pictured import HandsOfPictures
 from fitter.meshes import HandMeshes
 from fitter.quality.judge import HandJudge, Judgement
 from fitter.quality.model import quality_identity
-from fitter.records import NormalisedHands
-from fitter.refinement.refiner import Refiner
+from fitter.records import HandParams, NormalisedHands
+from fitter.refinement.refiner import Refined, Refiner
 from fitter.solvers.status import Status
 from fitter.store.frame_schema import FrameRow
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import TRACK_INITIALISATION, HandRow, ImageRow
 
 if TYPE_CHECKING:
     from fitter.frame_engine import FrameEngine
@@ -80,6 +90,11 @@ class Engine:
         self.fit_model = FitModel(right.keypoint_model(), pose_space)
         self.refiner = Refiner(right, self.fit_model, config.refine, config.fit)
         self.interaction = JointStage(self.refiner, config.interaction)
+        self.motion_basis = PoseBasis.of(
+            on_skeleton(load_pose_prior(), anatomy_of(right.data)),
+            anatomy_of(right.data).axes,
+            config.tracks.pose_components,
+        )
         self.judge = HandJudge(right, self.fit_model)
         self.initializer = load_initializer(config, self.device)
         definition = config.output.keypoint_definition
@@ -94,14 +109,43 @@ class Engine:
         rows: list[HandRow] = []
         for batch in self._batches(images):
             rows += self._fit_batch(batch)
-        found = iter(rows)
-        return [
-            image_row(
-                image,
-                beside_others(self.meshes, [next(found) for _ in image.hands], image.intrinsics),
-            )
-            for image in images
+        found, filled = iter(rows), self._filled(images)
+        together = [
+            [
+                *beside_others(self.meshes, [next(found) for _ in image.hands], image.intrinsics),
+                *filled.get(k, []),
+            ]
+            for k, image in enumerate(images)
         ]
+        return [image_row(*pair) for pair in zip(images, together, strict=True)]
+
+    def _filled(self, images: Sequence[DetectedImage]) -> dict[int, list[HandRow]]:
+        """The hands that are filled in, by the place of their image."""
+        missing = [
+            (k, image.intrinsics, hand)
+            for k, image in enumerate(images)
+            if image.tracks is not None and image.intrinsics is not None
+            for hand in image.tracks.filled
+        ]
+        if not missing:
+            return {}
+        places, intrinsics, hands = zip(*missing, strict=True)
+        like = self.fit_model.keypoints.joint_template
+        params = expected_hands(hands, self.motion_basis, self.fit_model.size, like)
+        fitted = FittedHands.of(
+            self.fit_model.keypoints,
+            replace(nothing_fitted(self.fit_model, len(hands)), params=params),
+            None,
+            like.new_tensor(np.stack(intrinsics)),
+            torch.tensor([hand.side == "left" for hand in hands], device=like.device),
+            self.definition,
+        )
+        found: dict[int, list[HandRow]] = {}
+        for place, row in zip(places, fitted.filled_rows(hands), strict=True):
+            if self.config.output.save_vertices:
+                row = replace(row, vertices=self.meshes.vertices(row))
+            found.setdefault(place, []).append(row)
+        return found
 
     def fit_frames(self, frames: Sequence[DetectedFrame]) -> list[FrameRow]:
         """Fit every hand of the frames, each to all views that see it; one row a frame.
@@ -167,8 +211,11 @@ class Engine:
         alone = detected.with_depth_gain(config.relative_depth_gain)
         hands = with_network_prior(alone, initialisations, config)
         from_keypoints = self.config.init.source != "network"
-        fit = fit_keypoints(self.fit_model, hands, config, initialisations, from_keypoints, known)
-        refined = self._refine(slots, hands, fit, predictions, known)
+        motion = expected_motion(observations, self.motion_basis, like)
+        fit = fit_keypoints(
+            self.fit_model, hands, config, initialisations, from_keypoints, known, motion
+        )
+        refined = self._refine(slots, hands, fit, predictions, known, motion)
 
         def told(refined: RefinedHands | None) -> tuple[FittedHands, Judgement]:
             right, definition = self.fit_model.keypoints, self.definition
@@ -182,14 +229,18 @@ class Engine:
             eligible &= told(refined)[1].probability >= least
         refined, together = self._together(images, slots, observed, predictions, refined, eligible)
         fitted, judged = told(refined)
-        rows = fitted.rows(observations, ["keypoints", *predictions.initialisations], judged)
+        sources = ["keypoints", *predictions.initialisations, TRACK_INITIALISATION]
+        rows = fitted.rows(observations, sources, judged)
         rows = [
             row if row.has_failed else replace(row, **together.get(place, {"touch_group": 0}))
             for place, row in enumerate(rows)
         ]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
-        rows = self._with_shape_information(rows, hands, fitted)
+        asked = [
+            image.tracks is not None and image.tracks.asks for image in images for _ in image.hands
+        ]
+        rows = self._with_information(rows, hands, fitted, asked)
         if not self.config.output.save_vertices:
             return rows
         return [
@@ -228,28 +279,66 @@ class Engine:
         told = {places[number]: dict(vars(each)) for number, each in found.items()}
         return replace(refined, result=result), told
 
-    def _with_shape_information(
-        self, rows: list[HandRow], hands: NormalisedHands, fitted: FittedHands
+    def _with_information(
+        self,
+        rows: list[HandRow],
+        hands: NormalisedHands,
+        fitted: FittedHands,
+        asked: Sequence[bool],
     ) -> list[HandRow]:
-        """The rows with what their images say of the shape, of valid hands that are somebody's."""
-        places = [k for k, row in enumerate(rows) if row.valid and row.person is not None]
-        refined = fitted.refined
-        at = {} if refined is None else {p: k for k, p in enumerate(refined.index.tolist())}
-        found: dict[int, np.ndarray] = {}
-        if refined is not None and (those := [p for p in places if p in at]):
-            index = torch.tensor([at[p] for p in those], device=refined.index.device)
-            said = self.refiner.shape_information(refined.result, index)
-            found |= dict(zip(those, said.cpu().numpy(), strict=True))
-        if alone := [p for p in places if p not in at]:
-            index = torch.tensor(alone, device=hands.keypoints.device)
-            said = keypoint_information(
-                self.fit_model, hands[index], fitted.right[index], self.config.fit
-            )
-            found |= dict(zip(alone, said.cpu().numpy(), strict=True))
+        """The rows with what their images say, of valid hands, for what several images share.
+
+        Args:
+            rows, hands, fitted: of the batch.
+            asked: whether a hand's track is to be made; the shape is also asked of hands that are
+                somebody's.
+        """
+        shape = [k for k, row in enumerate(rows) if row.valid and (row.person or asked[k])]
+        motion = [k for k in shape if asked[k]]
+        basis, config = self.motion_basis, self.config.fit
+        shapes = self._said(
+            fitted,
+            shape,
+            self.refiner.shape_information,
+            lambda at, right: keypoint_information(self.fit_model, hands[at], right, config),
+        )
+        motions = self._said(
+            fitted,
+            motion,
+            lambda refined, at: self.refiner.motion_information(refined, at, basis),
+            lambda at, right: keypoint_motion_information(
+                self.fit_model, hands[at], right, config, basis
+            ),
+        )
         return [
-            replace(row, shape_information=found[place]) if place in found else row
+            replace(row, shape_information=shapes.get(place), motion_information=motions.get(place))
+            if place in shapes
+            else row
             for place, row in enumerate(rows)
         ]
+
+    def _said(
+        self,
+        fitted: FittedHands,
+        places: Sequence[int],
+        of_refined: Callable[[Refined, Tensor], Tensor],
+        of_keypoints: Callable[[Tensor, HandParams], Tensor],
+    ) -> dict[int, np.ndarray]:
+        """What images say of the hands at some places of a batch: of refined ones by the energies
+        of their stages, of others by those of the keypoints."""
+        refined = fitted.refined
+        found: dict[int, np.ndarray] = {}
+        at = {} if refined is None else {p: k for k, p in enumerate(refined.index.tolist())}
+        device = fitted.keypoints.device
+        if refined is not None and (those := [p for p in places if p in at]):
+            said = of_refined(refined.result, torch.tensor([at[p] for p in those], device=device))
+            found |= dict(zip(those, said.cpu().numpy(), strict=True))
+        if alone := [p for p in places if p not in at]:
+            index = torch.tensor(alone, device=device)
+            found |= dict(
+                zip(alone, of_keypoints(index, fitted.right[index]).cpu().numpy(), strict=True)
+            )
+        return found
 
     def _predict(self, slots: Sequence[Slot], hands: NormalisedHands) -> Predictions:
         """What networks say of the hands, where they are asked."""
@@ -262,6 +351,7 @@ class Engine:
         fit: KeypointFit,
         predictions: Predictions,
         known: KnownShape,
+        motion: HandMotion | None,
     ) -> RefinedHands | None:
         """The stages after the keypoints, of the hands that were fitted and have a crop."""
         if not self.config.refine.stages:
@@ -289,6 +379,7 @@ class Engine:
             rest_offsets([slots[place].hand for place in crops], self.refiner),
             looks=None if looks is None else looks[index],
             objects=known_objects([slots[place] for place in crops], self.refiner),
+            motion=None if motion is None else motion[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
 

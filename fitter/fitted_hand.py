@@ -65,7 +65,12 @@ class FittedHand(PosedHand):
         keypoints_2d: (21, 2) pixels, projection of the keypoints that correspond to the detected
             ones, whatever definition `keypoints_3d` are in.
         person: whose hand it is, where images share its shape; None for a hand fitted alone.
+        track: number of the hand's track in its video, from 1 on, see `Results.tracks`; 0 or None
+            for a hand in no track.
+        filled: whether nothing of the hand was found in the frame, so that it is where its track
+            has it; what was detected is then None, and so is what is judged.
         shape_information: what the image says of the shape; None in results that are complete.
+        motion_information: what the image says of where the hand is; likewise.
         hand_size: metres from the wrist's joint along the bones to the middle fingertip.
         hand_size_source: "fitted", or "given" where the user knows it.
         joints_3d: (J, 3) joints of the model (16 in MANO and the open hand, 25 in NIMBLE), metres,
@@ -337,7 +342,7 @@ def hand_texture(
     assert texture.colours.shape == (128, 128, 3) and texture.measured.any()
     ```
     """
-    from fitter.inputs import read_image
+    from fitter.inputs.videos import local_image
     from fitter.textures import TextureFusion
 
     others = [()] * len(hands) if others is None else others
@@ -355,8 +360,9 @@ def hand_texture(
         raise InputError("texture.models", expected=first, found=second)
     fused = TextureFusion(tasks[0][0].meshes.atlas(size), fusion)
     for hand, image, beside in tasks:
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else image
-        fused.add(hand.extract_texture(pixels, size=size, others=beside))
+        if isinstance(image, str | Path):
+            image = local_image(Path(image)).read()[0]
+        fused.add(hand.extract_texture(image, size=size, others=beside))
     return fused.result()
 
 

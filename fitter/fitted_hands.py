@@ -26,6 +26,7 @@ from fitter.records import (
     FitStatus,
     HandObservation,
     HandParams,
+    TrackedHand,
     mirror_where,
 )
 from fitter.refinement.refiner import Refined
@@ -175,6 +176,25 @@ class FittedHands:
             for i, (row, pose, hand) in enumerate(zip(rows, poses, hands, strict=True))
         ]
 
+    def filled_rows(self, hands: Sequence[TrackedHand]) -> list[HandRow]:
+        """A row of each hand of which nothing was found in its image.
+
+        Args:
+            hands: what their tracks say.
+        """
+        return [
+            HandRow(
+                valid=pose.is_finite,
+                filled=True,
+                track=hand.track,
+                side=hand.side,
+                side_score=hand.side_score,
+                hand_size_source="fitted",
+                **vars(pose),
+            )
+            for hand, pose in zip(hands, self._poses(), strict=True)
+        ]
+
     def _outcomes(self, sources: Sequence[str]) -> list[_Outcome]:
         """How the fit to the keypoints ended for each hand."""
         fit = self.fit
@@ -291,6 +311,7 @@ def _detected(hand: HandObservation) -> HandRow:
         detector_relative_xyz=hand.relative_xyz,
         hand_size_source="fitted" if hand.hand_size is None else "given",
         person=hand.person,
+        track=None if hand.tracked is None else hand.tracked.track,
     )
 
 

@@ -17,17 +17,28 @@ from fitter.fitted_hands import FittedHands
 from fitter.fitting.detected_image import DetectedImage
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Initializer, Predictions
+from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import (
+    PLACE,
+    RIGID,
+    ROTATION,
+    HandMotion,
+    PoseBasis,
+    transl_at,
+)
 from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.visibility import SceneHand, behind_others
 from fitter.records import (
+    ExpectedMotion,
     HandCrop,
     HandObservation,
     HandParams,
     IntrinsicsSource,
     NormalisedHands,
+    TrackedHand,
 )
 from fitter.refinement.refiner import Refiner
 from fitter.store.schema import HandRow
@@ -81,6 +92,59 @@ def known_shapes(observations: Sequence[HandObservation], model: FitModel) -> Kn
     unknown = np.full(like.shape[-1], np.nan)
     betas = [unknown if hand.shared is None else hand.shared.betas for hand in observations]
     return KnownShape.of(like.new_tensor(sizes), like.new_tensor(np.stack(betas)))
+
+
+def expected_motion(
+    observations: Sequence[HandObservation], basis: PoseBasis, like: Tensor
+) -> HandMotion | None:
+    """Where other frames expect B hands; None where they say nothing of any.
+
+    Args:
+        observations: of the hands.
+        basis: of the poses that frames speak of.
+        like: of the wanted dtype and device.
+    """
+    said = [None if hand.tracked is None else hand.tracked.expected for hand in observations]
+    if all(each is None for each in said):
+        return None
+    n, full = RIGID + basis.count, RIGID + len(basis.mean)
+    nothing = ExpectedMotion(np.zeros(n), np.zeros((n, n)))
+    mean = np.stack([(each or nothing).mean for each in said])
+    information = np.stack([(each or nothing).information for each in said])
+    to_coordinates = np.zeros((n, full))
+    to_coordinates[:RIGID, :RIGID] = np.eye(RIGID)
+    to_coordinates[RIGID:, RIGID:] = basis.forward
+    return HandMotion(
+        rotation=like.new_tensor(mean[:, ROTATION]),
+        place=like.new_tensor(mean[:, PLACE]),
+        pose=like.new_tensor(basis.mean + mean[:, RIGID:] @ basis.backward.T),
+        information=like.new_tensor(to_coordinates.T @ information @ to_coordinates),
+    )
+
+
+def expected_hands(
+    hands: Sequence[TrackedHand], basis: PoseBasis, size: HandSize, like: Tensor
+) -> HandParams:
+    """B right hands where their tracks have them.
+
+    Args:
+        hands: each with a side, a shape and where it is expected.
+        basis: of their poses.
+        size: of the hand model.
+        like: of the wanted dtype and device.
+    """
+    expected = [hand.expected for hand in hands]
+    shapes = [hand.shared for hand in hands]
+    mean = like.new_tensor(np.stack([each.mean for each in expected if each is not None]))
+    betas = like.new_tensor(np.stack([each.betas for each in shapes if each is not None]))
+    backward, middle = like.new_tensor(basis.backward), like.new_tensor(basis.mean)
+    pose = middle + mean[:, RIGID:] @ backward.mT
+    return HandParams(
+        global_orient=mean[:, ROTATION],
+        hand_pose=pose.unflatten(1, (-1, 3)),
+        betas=betas,
+        transl=transl_at(size, betas, mean[:, PLACE]),
+    )
 
 
 def known_objects(slots: Sequence[Slot], refiner: Refiner) -> KnownObjects | None:

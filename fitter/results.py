@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fitter.records import HandKey
     from fitter.store.frame_schema import FrameRow
     from fitter.store.schema import ImageRow
+    from fitter.store.tracks import HandTrack
     from fitter.textures import HandTexture
 
 
@@ -230,6 +231,19 @@ class Results(StoreResults[FittedHand]):
             key: FittedPerson(hand.shared, hand.images, key, self._person_textures)
             for key, hand in found.items()
         }
+
+    @cached_property
+    def tracks(self) -> list[HandTrack]:
+        """The tracks of hands of videos; `FittedHand.track` k + 1 is the k-th. Empty in a store of
+        photographs, of frames that were fitted alone, and as long as they are not known.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        from fitter.store.tracks import TRACKS, read_tracks
+
+        place = self.store.path / TRACKS
+        return read_tracks(place) if place.exists() else []
 
 
 class FrameResults(StoreResults[FrameHand]):

@@ -189,6 +189,7 @@ def _bounds(rules: Iterable[Any]) -> list[str]:
 
 SENTENCE_TOPICS = {
     "images": ("image", "array"),
+    "videos": ("video", "camera"),
     "lists": ("list", "json"),
     "addresses": ("address", "shard"),
     "intrinsics": ("intrinsics", "lens"),

@@ -38,11 +38,12 @@ from fitter.errors import InputError
 from fitter.inputs.annotated import DatasetFiles, DatasetHandle
 from fitter.inputs.dataset_request import DatasetRequest
 from fitter.inputs.escaped_names import path_of
-from fitter.inputs.image_files import FilePart, ImageFile, LocalFile, MissingFile
+from fitter.inputs.image_files import FilePart, ImageFile, MissingFile
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.shards import ShardFiles
 from fitter.inputs.taken_files import TakenFile
 from fitter.inputs.through_lens import taken_through
+from fitter.inputs.videos import local_image
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
@@ -121,7 +122,7 @@ class _Folder:
     root: Path
 
     def file_of(self, name: str) -> ImageFile:
-        return LocalFile(path_of(self.root, name))
+        return local_image(path_of(self.root, name))
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from fitter.cluster.actors import Detect, DetectAndFit, Fit
 from fitter.cluster.job import Feeder, Job, gpus_per_fit
@@ -159,12 +162,22 @@ class RayWorkers:
 
     def render(self, tasks: Sequence[Task], rows: Sequence[Row]) -> list[tuple[str, str]]:
         """See `fitter.workers.local_executor.LocalExecutor.render`; done on this machine."""
+        return self._local().render(tasks, rows)
+
+    def overlay_frames(
+        self, tasks: Sequence[Task], rows: Sequence[Row]
+    ) -> list[Future[np.ndarray | str]]:
+        """See `LocalExecutor.overlay_frames`; done on this machine, like the video."""
+        return self._local().overlay_frames(tasks, rows)
+
+    def _local(self) -> LocalExecutor:
+        """What renders on this machine, made when it is first asked for."""
         if self._executor is None:
             executor = LocalExecutor(
                 self._here, self._job.options, ExecutorFiles(self._job.overlays)
             )
             self._executor = self._stack.enter_context(executor)
-        return self._executor.render(tasks, rows)
+        return self._executor
 
     def begin_anew(self) -> None:
         """See `LocalExecutor.begin_anew`; here attempts are counted for one run alone."""

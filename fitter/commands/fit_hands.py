@@ -101,14 +101,19 @@ def fit_hands(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "images",
         type=text,
-        nargs="+",
+        nargs="*",
         metavar="IMAGES",
-        help="folder, image or images, pattern, text list, tar files, addresses of any of these, "
+        help="folder, image or video, several of them, pattern, text list, tar files, addresses of "
+        "these, "
         "or - for a list on standard input; with --dataset the data set's folder",
     )
     parser.add_argument("--out", type=_place, required=True, metavar="STORE.zarr", help="results")
     parser.add_argument(
-        "--overlays", type=path, metavar="DIR", help="render every fitted mesh over its photograph"
+        "--overlays",
+        type=path,
+        metavar="DIR",
+        help="render every fitted mesh over its photograph; over a video as a video, which may be "
+        "named itself (CLIP.mp4)",
     )
     add_overlay_style(parser)
     existing = parser.add_mutually_exclusive_group()
@@ -155,6 +160,10 @@ def _flags(options: argparse.Namespace) -> dict[str, Flag]:
             flags[name] = Flag(f"{flag} {value}", value)
     if options.alone:
         flags["interaction.enabled"] = Flag("--alone", False)
+    if options.no_tracks:
+        flags["tracks.enabled"] = Flag("--no-tracks", False)
+    if options.fill_gaps is not None:
+        flags["tracks.fill_gaps"] = Flag(f"--fill-gaps {options.fill_gaps}", options.fill_gaps)
     if options.model is not None:
         flags |= model_flags(f"--model {options.model}", options.model)
     return flags
@@ -203,6 +212,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         same_hand=options.same_hand,
         people=options.people,
         views=options.views,
+        camera=options.camera,
         frames=FrameChoice(options.every, options.fps, options.start, options.end),
         dataset=_dataset(options),
         resume=options.resume or options.shard is not None,

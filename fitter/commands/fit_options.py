@@ -95,6 +95,13 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="take at most F frames of each second of a video",
     )
+    videos.add_argument(
+        "--camera",
+        type=text,
+        metavar="N|DEVICE|ADDRESS",
+        help="record what a camera shows (0, /dev/video2 or rtsp://...) to STORE.zarr.camera.mkv "
+        "until Ctrl-C, with the hands in a window where there is a display, then fit the recording",
+    )
     for option, which_frames in (("--start", "from"), ("--end", "before")):
         videos.add_argument(
             option,
@@ -102,6 +109,18 @@ def add_videos(parser: argparse.ArgumentParser) -> None:
             metavar="SECONDS",
             help=f"take the frames {which_frames} so many seconds after a video's first frame",
         )
+    videos.add_argument(
+        "--no-tracks",
+        action="store_true",
+        help="fit every frame alone: hands have no tracks, no common shape, no smooth motion",
+    )
+    videos.add_argument(
+        "--fill-gaps",
+        type=positive(int),
+        metavar="N",
+        help="where a tracked hand was not found for at most N frames, fill it in where its track "
+        "has it; such hands are marked filled",
+    )
 
 
 def _add_dataset(inputs: argparse._ArgumentGroup) -> None:

@@ -34,6 +34,8 @@ class Need(StrEnum):
     """Which vertices and faces move with which bone."""
     OBJECTS = "known objects"
     """Where things are that the hand may touch; silent for a hand in whose image none is known."""
+    MOTION = "motion"
+    """What the other frames of a video say; silent for a hand of which they say nothing."""
     CAMERA = "camera"
     """How far from the camera the hand is."""
 
@@ -70,7 +72,7 @@ class Declaration:
     @property
     def uses_view(self) -> bool:
         """Whether it depends on the camera that sees the hand; else it is the hand's own."""
-        return bool(self.needs & (OBSERVED | RENDERED | {Need.CAMERA}))
+        return bool(self.needs & (OBSERVED | RENDERED | {Need.CAMERA, Need.MOTION}))
 
 
 def _of(*needs: Need, least_squares: bool = False) -> Declaration:
@@ -102,6 +104,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "self_penetration": _of(Need.PARTS, least_squares=True),
     "object_penetration": _of(Need.OBJECTS, least_squares=True),
     "object_attraction": _of(Need.OBJECTS, least_squares=True),
+    "motion_prior": _of(Need.MOTION, least_squares=True),
     # Levenberg-Marquardt adds these up in this order.
     "limits": _of(least_squares=True),
     "pose_prior": _of(least_squares=True),

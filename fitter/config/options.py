@@ -28,6 +28,7 @@ from fitter.config.networks import (
 from fitter.config.people import PeopleConfig
 from fitter.config.section import Section
 from fitter.config.stages import RefineConfig
+from fitter.config.tracks import TracksConfig
 from fitter.conventions import HAND_SIZES, KeypointDefinitionName, model_name
 from fitter.errors import InputError
 
@@ -225,6 +226,9 @@ class FitConfig(Section):
         ge=0,
         description="weight of the prior of the hand's size, which no image shows",
     )
+    motion_prior_weight: float = Field(
+        1.0, ge=0, description="weight of what the other frames of a video say of the hand"
+    )
     # not published, as is `view_sureness`
     view_noise: float = Field(
         0.015,
@@ -250,6 +254,7 @@ class FitConfig(Section):
             "keypoints": self.keypoint_weight,
             "relative_depth": self.relative_depth_weight,
             "bone_directions": self.bone_direction_weight,
+            "motion_prior": self.motion_prior_weight,
             "limits": self.limit_weight,
             "pose_prior": self.pose_prior_weight,
             "shape_prior": self.shape_prior_weight,
@@ -299,6 +304,7 @@ class Config(Section):
     refine: RefineConfig = Field(default_factory=RefineConfig)
     interaction: InteractionConfig = Field(default_factory=InteractionConfig)
     people: PeopleConfig = Field(default_factory=PeopleConfig)
+    tracks: TracksConfig = Field(default_factory=TracksConfig)
     run: RunConfig = Field(default_factory=RunConfig)
     output: OutputConfig = Field(default_factory=OutputConfig)
 

@@ -254,6 +254,7 @@ def _contour(band: float, penetration: float, reach: float) -> StageConfig:
             "size_prior": 0.2,
             "object_penetration": penetration,
             "object_attraction": 3e4,
+            "motion_prior": 1.0,
         },
         contact_reach=reach,
         band=band,

@@ -21,6 +21,7 @@ from fitter.energies.scene import Rendering, SceneParams, SceneView, focal_appli
 from fitter.energies.surface import SurfaceGraph
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_jacobian import by_finger
+from fitter.hand_models.motion import HandMotion
 from fitter.hand_models.texels import TexelGraph
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
 from fitter.raster import Fragments, MeshTopology
@@ -63,6 +64,11 @@ class KeypointInputs:
     space: PoseSpace
     size: HandSize
     fit: FitConfig
+
+    @property
+    def expected_motion(self) -> HandMotion:
+        """What other frames expect."""
+        return _given(self.targets.motion, "motion")
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,11 @@ class SceneInputs:
         """With the focal length as fitted; the line of sight stays that of the given K."""
         intrinsics = focal_applied(self.given_targets.intrinsics, self.params.log_focal)
         return replace(self.given_targets, intrinsics=intrinsics)
+
+    @property
+    def expected_motion(self) -> HandMotion:
+        """What other frames expect."""
+        return _given(self.given_targets.motion, "motion")
 
     @property
     def projected(self) -> Tensor:

@@ -10,16 +10,19 @@ constant depends on how large the hand is in the picture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from fitter.config.energies import DECLARATIONS, EnergyName, Need
 from fitter.energies.declare import least_squares
 from fitter.energies.residuals import Quadratic, charbonnier, geman_mcclure
 from fitter.hand_models.keypoint_jacobian import bones_by_finger, by_finger
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion
 from fitter.records import NormalisedHands, TensorBatch
 
 
@@ -39,6 +42,8 @@ class KeypointTargets(TensorBatch):
         bone_weight: (B, 5, 4) confidence in the directions.
         hand_size: (B,) metres, see `fitter.hand_models.hand_size`; NaN where it is not known.
         betas: (B, S) shapes that are known; NaN where they are not.
+        motion: where the other frames of a video expect the hands; None where they say nothing of
+            any.
     """
 
     keypoints: Tensor
@@ -51,28 +56,41 @@ class KeypointTargets(TensorBatch):
     bone_weight: Tensor
     hand_size: Tensor
     betas: Tensor
+    motion: HandMotion | None = None
 
     @property
     def known(self) -> KnownShape:
         """What is known of the shapes."""
         return KnownShape(self.hand_size, self.betas)
 
-    def of_unknown_shape(self) -> Self:
-        """The same with nothing known of the shapes."""
+    def as_seen(self) -> Self:
+        """The same with nothing known but what was seen: of neither shapes nor motion."""
         nothing = KnownShape.nothing(self.keypoint_weight)
-        return replace(self, hand_size=nothing.size, betas=nothing.betas)
+        return replace(self, hand_size=nothing.size, betas=nothing.betas, motion=None)
 
     def of_known_shape(self, known: KnownShape) -> Self:
         """The same with these shapes known."""
         return replace(self, hand_size=known.size, betas=known.betas)
 
+    def weights_of(self, weights: Mapping[EnergyName, float]) -> dict[EnergyName, float]:
+        """Weights of energies, without those of motion where nothing is known of it."""
+        if self.motion is not None:
+            return dict(weights)
+        return {n: w for n, w in weights.items() if Need.MOTION not in DECLARATIONS[n].needs}
+
     @classmethod
-    def of(cls, hands: NormalisedHands, known: KnownShape | None = None) -> Self:
+    def of(
+        cls,
+        hands: NormalisedHands,
+        known: KnownShape | None = None,
+        motion: HandMotion | None = None,
+    ) -> Self:
         """Arrange hands, all of them usable, by finger.
 
         Args:
             hands: B of them.
             known: of their shapes; None for nothing.
+            motion: see `motion`.
         """
         known = known or KnownShape.nothing(hands.confidence)
         weight = by_finger(hands.confidence)
@@ -88,6 +106,7 @@ class KeypointTargets(TensorBatch):
             bone_weight=bones_by_finger(hands.bone_weight),
             hand_size=known.size,
             betas=known.betas,
+            motion=motion,
         )
 
 

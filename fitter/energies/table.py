@@ -14,6 +14,7 @@ from fitter.energies import (  # noqa: F401, each declares its energies when it 
     keypoints,
     keypoints_2d,
     known_objects,
+    motion,
     photometric,
     priors,
     regularisers,

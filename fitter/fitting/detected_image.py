@@ -12,7 +12,14 @@ from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
 from fitter.lens import Lens
-from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.records import (
+    HandCrop,
+    HandKey,
+    HandObservation,
+    ImageTracks,
+    IntrinsicsSource,
+    SharedHand,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class DetectedImage:
         has_mask: whether a mask was given.
         time: seconds since the first frame of the video that it is a frame of; None of others.
         objects: known things that hands may touch, in the image's camera.
+        tracks: what is known of its hands' tracks; None for what is no frame of a video.
         lens: the lens that took the image, where it distorts: all else, `size` included, is as of
             the image without distortion. None where it does not.
         intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
@@ -55,6 +63,7 @@ class DetectedImage:
     has_mask: bool = False
     time: float | None = None
     objects: tuple[PosedObject, ...] = ()
+    tracks: ImageTracks | None = None
     lens: Lens | None = None
     intrinsics_note: str = ""
 

@@ -17,15 +17,17 @@ from torch import Tensor
 from fitter.config.options import FitConfig
 from fitter.energies.inputs import KeypointInputs
 from fitter.energies.keypoints import KeypointTargets
-from fitter.energies.weighted import keypoint_quadratic
+from fitter.energies.weighted import weighted_quadratic
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initialisations import propose_initialisations
 from fitter.fitting.initializer import Prediction
+from fitter.fitting.motion_information import motion_information
 from fitter.fitting.network_prior import predicted_initialisations, with_network_prior
 from fitter.fitting.observations import ObservationBatch, normalise
 from fitter.fitting.shape_information import shape_information, shapeless
 from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion, PoseBasis, transl_at
 from fitter.records import HandParams, NormalisedHands
 from fitter.solvers import (
     LeastSquaresProblem,
@@ -54,7 +56,8 @@ class KeypointProblem:
         params = targets.known.sized(size, params)
         keypoints = self.model.kinematics(params)
         inputs = KeypointInputs(params, keypoints.points, targets, space, size, self.config)
-        cost, *derivatives = keypoint_quadratic(inputs, keypoints, self.config.energies)
+        weights = targets.weights_of(self.config.energies)
+        cost, *derivatives = weighted_quadratic(inputs, keypoints, weights)
         held = targets.known.restrict(size, params.betas, *derivatives)
         return Linearization(cost, *held)
 
@@ -69,7 +72,8 @@ class KeypointFit(SolverResult[HandParams]):
 
     Attributes:
         initialisation: (B,) int64, 0 for a typical pose placed on the keypoints, k for the k-th
-            prediction, -1 for a hand that was not fitted.
+            prediction, one more than there are predictions for where the other frames of a video
+            have the hand, -1 for a hand that was not fitted.
     """
 
     initialisation: Tensor
@@ -82,6 +86,7 @@ def fit_keypoints(
     predictions: Sequence[Prediction] = (),
     from_keypoints: bool = True,
     known: KnownShape | None = None,
+    motion: HandMotion | None = None,
 ) -> KeypointFit:
     """Fit B hands.
 
@@ -97,6 +102,7 @@ def fit_keypoints(
             is initialised from them anyway.
         known: what is known of the hands' shapes, which the fit keeps to; None for
             `FitConfig.hand_size` everywhere.
+        motion: where the other frames of a video expect the hands; None for nothing.
 
     Returns:
         Parameters in the full image's camera.
@@ -110,8 +116,17 @@ def fit_keypoints(
             known = replace(known, size=torch.full_like(known.size, config.hand_size))
     # Not inference mode: roma makes a table in here that it keeps for whoever differentiates later.
     with torch.no_grad():
-        result = _fit(model, hands, config, predictions, from_keypoints, known)
+        knowledge = _Known(known, motion)
+        result = _fit(model, hands, config, predictions, from_keypoints, knowledge)
     return result.map(torch.clone)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of hands beforehand."""
+
+    shape: KnownShape
+    motion: HandMotion | None
 
 
 def keypoint_information(
@@ -129,6 +144,20 @@ def keypoint_information(
     problem = KeypointProblem(model, KeypointTargets.of(hands), shapeless(config))
     with torch.no_grad():
         return shape_information(problem.linearize(fitted), fitted.betas)
+
+
+def keypoint_motion_information(
+    model: FitModel,
+    hands: NormalisedHands,
+    fitted: HandParams,
+    config: FitConfig,
+    basis: PoseBasis,
+) -> Tensor:
+    """What the keypoints of B hands say of where they are, see
+    `fitter.fitting.motion_information`; arguments as of `keypoint_information`."""
+    problem = KeypointProblem(model, KeypointTargets.of(hands), shapeless(config))
+    with torch.no_grad():
+        return motion_information(problem.linearize(fitted), fitted, model, basis)
 
 
 def fit_observations(
@@ -162,16 +191,21 @@ def _fit(
     config: FitConfig,
     predictions: Sequence[Prediction],
     from_keypoints: bool,
-    known: KnownShape,
+    knowledge: _Known,
 ) -> KeypointFit:
     index = hands.is_usable.nonzero().flatten()
     if len(index) == 0:
         return nothing_fitted(model, len(hands.is_usable))
     usable, predictions = hands[index], [prediction[index] for prediction in predictions]
-    known = known[index]
-    problem = KeypointProblem(model, KeypointTargets.of(usable, known), config)
+    known, motion = knowledge.shape[index], knowledge.motion
+    targets = KeypointTargets.of(usable, known, None if motion is None else motion[index])
+    problem = KeypointProblem(model, targets, config)
     initialisations = _Initialisations.of(model, usable, config, predictions, from_keypoints)
     initialisations = initialisations.of_known(model.size, known)
+    if motion is not None:
+        initialisations = initialisations.with_expected(
+            model, motion[index], known, len(predictions) + 1
+        )
     best, source = initialisations.best(problem, config)
     options = LevenbergMarquardt(max_iterations=config.max_iterations)
     result = levenberg_marquardt(problem, best, options, model.manifold)
@@ -226,6 +260,25 @@ class _Initialisations:
         count = len(self.source)
         repeated = known.map(lambda values: values.repeat(count, *[1] * (values.ndim - 1)))
         return replace(self, params=repeated.placed(size, self.params))
+
+    def with_expected(
+        self, model: FitModel, motion: HandMotion, known: KnownShape, number: int
+    ) -> _Initialisations:
+        """The same with one more: where other frames have the B hands, if they say anything."""
+        first = self.params[: len(motion.place)]
+        betas = known.held(model.size, first.betas)
+        expected = HandParams(
+            motion.rotation,
+            motion.pose.unflatten(1, (-1, 3)),
+            betas,
+            transl_at(model.size, betas, motion.place),
+        )
+        says = (motion.information != 0).flatten(1).any(1)
+        source = torch.where(says, number, -1)[None].to(self.source)
+        pairs = zip(vars(self.params).values(), vars(expected).values(), strict=True)
+        return _Initialisations(
+            HandParams(*(torch.cat(pair) for pair in pairs)), torch.cat([self.source, source])
+        )
 
     def best(self, problem: KeypointProblem, config: FitConfig) -> tuple[HandParams, Tensor]:
         """Run a few iterations from each; the one with the lowest cost, and (B,) its source.

@@ -28,7 +28,7 @@ from fitter.solvers import Linearization
 SHAPE_PRIORS = ("shape_prior", "size_prior")
 """Energies that say what hands look like in general, and nothing of an image."""
 
-_FLOOR = 1e-9
+FLOOR = 1e-9
 """Added to the diagonal of what is eliminated, relative to its largest entry."""
 
 
@@ -76,7 +76,7 @@ def shape_information(found: Linearization, betas: Tensor) -> Tensor:
     own, others = shape.nonzero().flatten(), (~shape).nonzero().flatten()
     hessian = found.hessian[:, others[:, None], others]
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-    diagonal += _FLOOR * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
+    diagonal += FLOOR * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
     across = found.hessian[:, others[:, None], own]
     factor, failed = torch.linalg.cholesky_ex(hessian)
     right = torch.cat([across, found.gradient[:, others, None]], -1)

@@ -70,7 +70,8 @@ class PeopleSharing:
     def share(self, rows: StoreReader) -> PeopleShared:
         """The shapes and, where a stage frees them, the offsets; see `fitter.groups.joint_shape`
         and `fitter.groups.joint_offsets`."""
-        shapes = joint_shapes(lambda: _images(rows), self._num_betas, self._priors())
+        priors = shape_priors(self._config, self._model)
+        shapes = joint_shapes(lambda: _images(rows), self._num_betas, priors)
         offsets: dict[HandKey, np.ndarray] = {}
         if "offset_vertex" in rows.sizes:
             like = self._hand.v_template
@@ -120,13 +121,22 @@ class PeopleSharing:
                 notes.append(f"{said.path}: there is no {_some(unseen)}")
         return notes
 
-    def _priors(self) -> ShapePriors:
-        """Those of the energies that the information of an image comes from."""
-        squares = [stage for stage in self._config.refine.stages.values() if stage.solver == "lm"]
-        weights = squares[-1].energies if squares else self._config.fit.energies
-        # Small systems, of least norm: for the processor.
-        size = self._model.size.to("cpu")
-        return ShapePriors(size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0))
+    def asked(self, sources: Sources) -> Sources:
+        """As they are: that they have people says it."""
+        return sources
+
+    def people_of(self, path: Path) -> list[HandKey]:
+        """Whose hands share something."""
+        return [*self.read(path)]
+
+
+def shape_priors(config: Config, model: FitModel) -> ShapePriors:
+    """Those of the energies that the information of an image comes from."""
+    squares = [stage for stage in config.refine.stages.values() if stage.solver == "lm"]
+    weights = squares[-1].energies if squares else config.fit.energies
+    # Small systems, of least norm: for the processor.
+    size = model.size.to("cpu")
+    return ShapePriors(size, weights.get("shape_prior", 0.0), weights.get("size_prior", 0.0))
 
 
 def _some(texts: Sequence[str]) -> str:

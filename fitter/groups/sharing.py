@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from fitter.inputs.sources import Sources
+from fitter.records import HandKey
 from fitter.store.reader import StoreReader
 
 Shared = TypeVar("Shared")
@@ -68,8 +69,17 @@ class Sharing(Protocol[Shared]):
         """
         ...
 
+    def asked(self, sources: Sources) -> Sources:
+        """The images of the first pass, asked for what the values are made of."""
+        ...
+
     def given(self, sources: Sources, shared: Shared) -> Sources:
         """The images with what is known of them now."""
+        ...
+
+    def people_of(self, path: Path) -> list[HandKey]:
+        """Whose hands share something, of the values at `path`, in the order in which they are
+        stored."""
         ...
 
     def notes(self, rows: StoreReader, sources: Sources, path: Path) -> list[str]:

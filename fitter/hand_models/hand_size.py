@@ -129,8 +129,8 @@ class HandSize:
         """Hands with shapes (B, S), moved along the line of sight until they look as before."""
         changed = (betas != hand.betas).any(-1)
         factor = torch.where(changed, self(betas) / self(hand.betas), 1.0)[:, None]
-        root = (self._root(hand.betas) + hand.transl) * factor
-        return replace(hand, betas=betas, transl=root - self._root(betas))
+        root = (self.root_of(hand.betas) + hand.transl) * factor
+        return replace(hand, betas=betas, transl=root - self.root_of(betas))
 
     def restrict(
         self, betas: Tensor, size: Tensor, gradient: Tensor, hessian: Tensor
@@ -170,8 +170,14 @@ class HandSize:
         """(B, 4, 3) from wrist to tip."""
         return self._points(betas)[:, :_PATH].diff(dim=1)
 
-    def _root(self, betas: Tensor) -> Tensor:
+    def root_of(self, betas: Tensor) -> Tensor:
+        """(B, 3) metres, the root joint of shapes (B, S) in the rest pose."""
         return self._points(betas)[:, self.root]
+
+    @property
+    def root_shapedirs(self) -> Tensor:
+        """(3, S) how it moves with the coefficients."""
+        return self.shapedirs[self.root]
 
     def _points(self, betas: Tensor) -> Tensor:
         return self.template + torch.einsum("kcs,bs->bkc", self.shapedirs, betas)

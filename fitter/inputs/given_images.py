@@ -20,13 +20,14 @@ from fitter.inputs.camera_matrices import Belongs
 from fitter.inputs.elsewhere import compressed_ending
 from fitter.inputs.given_hands import hand_observation
 from fitter.inputs.hand_sizes import check_hand_size
-from fitter.inputs.image_files import FilePart, ImageFile, LocalFile
+from fitter.inputs.image_files import FilePart, ImageFile
 from fitter.inputs.images import ImageEntry, ReadPicture
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.mask_files import fitting_mask, read_mask
 from fitter.inputs.object_poses import PosedIn, posed_object, require_in
 from fitter.inputs.samples import Given, is_matrix
 from fitter.inputs.through_lens import ThroughLens
+from fitter.inputs.videos import is_video, local_image
 from fitter.lens import Lens
 from fitter.records import HandObservation, ImageRecord
 
@@ -183,12 +184,15 @@ def checked_image(image: Any, name: str) -> ImageFile | np.ndarray:
         name: what to name in messages.
 
     Raises:
-        InputError: it is the path of a tar file (`door.shard`), or see `check_pixels`.
+        InputError: it is the path of a tar file (`door.shard`) or of a video (`door.video`), or see
+            `check_pixels`.
     """
     if isinstance(image, str | Path):
         if name.lower().endswith(".tar") or compressed_ending(name):
             raise InputError("door.shard", file=name)
-        return FilePart(name, name) if is_address(name) else LocalFile(Path(image))
+        if not is_address(name) and is_video(Path(name)):
+            raise InputError("door.video", file=name)
+        return FilePart(name, name) if is_address(name) else local_image(Path(image))
     return check_pixels(image, name)
 
 

@@ -25,7 +25,7 @@ from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.people import ImagePeople
 from fitter.inputs.through_lens import ThroughLens
-from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.records import HandKey, HandObservation, ImageTracks, IntrinsicsSource, SharedHand
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class ImageTask:
         people: whose hands they are, or None.
         shared: what is known of these people's hands from other images.
         is_final: whether the results are those of the last pass, see `fitter.run.passes`.
+        tracks: what is known of its hands' tracks; None for what is no frame of a video.
     """
 
     place: int
@@ -74,6 +75,7 @@ class ImageTask:
     people: ImagePeople | None = None
     shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
     is_final: bool = True
+    tracks: ImageTracks | None = None
 
     @property
     def images(self) -> list[ImageTask]:

@@ -149,7 +149,7 @@ class ImageSource:
             if first is None and self.skipped[".tar"]:
                 raise InputError("list.only_shards", file=self.title, folder=self.title)
             if first is None:
-                raise InputError(self.nothing, file=self.title, endings=", ".join(self.endings))
+                raise InputError(self.nothing, file=self.title, endings=_shown(self.endings))
             yield first
             yield from ordered
 
@@ -175,7 +175,7 @@ def _of_files(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSource
     if path.suffix.lower() in LIST_SUFFIXES:
         return _of_list(path.parent, str(path), lambda: path.open("rb"), endings)
     if path.suffix.lower() not in endings:
-        raise InputError("list.ending", file=path, endings=", ".join(endings), found=path.suffix)
+        raise InputError("list.ending", file=path, endings=_shown(endings), found=path.suffix)
     name = escaped(path.name)
     one = lambda skipped: iter([name])  # noqa: E731
     return ImageSource(path.parent, str(path), one, "list.empty", endings=endings)
@@ -197,7 +197,7 @@ def _of_several(arguments: Sequence[str], endings: tuple[str, ...]) -> ImageSour
         elif ending not in endings:
             found = f"a name that ends in {ending!r}"
         if found:
-            shown = ", ".join(endings)
+            shown = _shown(endings)
             raise InputError("list.one_of_several", file=given, endings=shown, found=found)
     names = tuple(escaped(_normalised(given)) for given in arguments)
     title = f"{len(names)} arguments"
@@ -223,6 +223,12 @@ def _of_list(
 ) -> ImageSource:
     read = partial(_listed, opened, title, endings=endings)
     return ImageSource(root, title, read, "list.empty", endings=endings)
+
+
+def _shown(endings: tuple[str, ...]) -> str:
+    """Endings as messages have them; those of videos are too many to be all told."""
+    pictures = ", ".join(ending for ending in endings if ending not in VIDEO_SUFFIXES)
+    return f"{pictures}; videos such as .mp4" if VIDEO_SUFFIXES[0] in endings else pictures
 
 
 def _mode(given: str) -> int | None:
@@ -292,9 +298,9 @@ def name_in_line(line: bytes, where: str, endings: tuple[str, ...] = IMAGE_SUFFI
         return None
     last = text.replace(os.sep, "/").rpartition("/")[2]
     if last in ("", ".", ".."):
-        raise InputError("list.line_is_folder", file=where, endings=", ".join(endings), found=text)
+        raise InputError("list.line_is_folder", file=where, endings=_shown(endings), found=text)
     if ending_of(last) not in endings or "\0" in text:
-        shown = ", ".join(endings)
+        shown = _shown(endings)
         raise InputError("list.line_is_no_image", file=where, endings=shown, found=text)
     return escaped(_normalised(text))
 

@@ -26,7 +26,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import SIDES, ImagePeople, People
-from fitter.records import HandKey, SharedHand
+from fitter.records import HandKey, ImageTracks, SharedHand
 
 
 class Names(Protocol):
@@ -35,6 +35,18 @@ class Names(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[str]: ...
+
+
+class Tracks(Protocol):
+    """What frames of videos are given of the tracks of their hands, see `fitter.tracks`."""
+
+    def of(self, start: int, names: Sequence[str]) -> list[ImageTracks | None]:
+        """What each of the images from place `start` on is given; None for photographs.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ class Sources:
         shared: what is known of people's hands from the passes before, see `fitter.run.passes`.
         is_final: whether the results are those of the last pass.
         files: where the images are by their names; None for files below `root`.
+        tracks: what frames of videos are given; None where nothing is tracked.
     """
 
     root: Path
@@ -67,6 +80,7 @@ class Sources:
     shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
     is_final: bool = True
     files: ImageFiles | None = None
+    tracks: Tracks | None = None
 
     @property
     def detects(self) -> bool:
@@ -93,7 +107,12 @@ class Sources:
         Raises:
             InputError: a folder of masks cannot be listed, or the names on disk are damaged.
         """
-        return [self._task(start + k, name) for k, name in enumerate(self.names[start:stop])]
+        names = self.names[start:stop]
+        tasks = [self._task(start + k, name) for k, name in enumerate(names)]
+        if self.tracks is None:
+            return tasks
+        pairs = zip(tasks, self.tracks.of(start, names), strict=True)
+        return [replace(task, tracks=tracks) for task, tracks in pairs]
 
     def _task(self, place: int, name: str) -> ImageTask:
         people = None if self.people is None else self.people.of(name)

@@ -8,9 +8,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.escaped_names import path_of, unescaped
-from fitter.inputs.frame_names import video_of
-from fitter.inputs.images import read_image
-from fitter.inputs.videos import VideoFrame
+from fitter.inputs.videos import local_image
 from fitter.system.file_names import is_below
 
 
@@ -31,7 +29,4 @@ def read_stored_image(folder: Path, name: str) -> np.ndarray:
     """
     if not is_below(unescaped(name)):
         raise InputError("image.outside", file=folder / name, folder=folder)
-    frame = video_of(name)
-    if frame is not None:
-        return VideoFrame(path_of(folder, frame[0]), frame[1]).read()[0]
-    return read_image(path_of(folder, name))
+    return local_image(path_of(folder, name)).read()[0]

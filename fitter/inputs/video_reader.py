@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
 from fitter.inputs.video_index import VideoIndex
-from fitter.inputs.video_streams import OpenedVideo, opened_video, said_of_video, upright
+from fitter.inputs.video_streams import OpenedVideo, Upright, opened_video, said_of_video
 
 _NEAR = 12
 """Frames that are rather decoded than left out by going elsewhere in the file."""
@@ -31,6 +31,7 @@ class VideoReader:
     def __init__(self, path: Path, index: VideoIndex) -> None:
         """A video and its index, which is that of the file as it is now."""
         self.path, self.index = path, index
+        self._upright = Upright()
         self._closing = contextlib.ExitStack()
         self._video: OpenedVideo | None = None
         self._frames: Iterator[VideoFrame] = iter(())
@@ -59,7 +60,7 @@ class VideoReader:
             if self._at != place or self._held is None or self._held.is_corrupt:
                 raise InputError("video.damaged_frame", file=self.path)
             check_size(self.path, (self._held.width, self._held.height), DEFAULT_LIMITS)
-            return upright(self._held)
+            return self._upright.pixels(self._held)
 
     def close(self) -> None:
         """Close the file; a frame that is asked for opens it again."""
@@ -113,8 +114,10 @@ class VideoReader:
         container, stream = video.container, video.stream
         try:
             container.seek(asked, stream=stream, backward=True)
-            first = next(packet for packet in container.demux(stream) if packet.pts is not None)
-            lands = first.is_keyframe and first.pts in self.index.starts and first.pts <= wanted
+            # A decoder knows nothing yet: the first packet has to be one of those that begin.
+            ticks = (packet.pts for packet in container.demux(stream))
+            first = next(tick for tick in ticks if tick is not None)
+            lands = bool(first in self.index.starts and first <= wanted)
             container.seek(asked, stream=stream, backward=True)
         except (OSError, StopIteration):
             return False

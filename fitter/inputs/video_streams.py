@@ -63,20 +63,24 @@ class OpenedVideo:
 
 
 @contextlib.contextmanager
-def opened_video(path: Path) -> Iterator[OpenedVideo]:
+def opened_video(path: Path | str, device: str | None = None) -> Iterator[OpenedVideo]:
     """Open a video.
+
+    Args:
+        path: of the file, or the address of a stream.
+        device: FFmpeg's name of the kind of device that it is, or None for a file or stream.
 
     Raises:
         InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
             they are coded.
     """
     with said_of_video(path):
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), format=device, metadata_errors="ignore")
     with container:
         yield OpenedVideo(container, _stream(path, container))
 
 
-def _stream(path: Path, container: InputContainer) -> VideoStream:
+def _stream(path: Path | str, container: InputContainer) -> VideoStream:
     # Covers of music are streams of one picture.
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
@@ -92,7 +96,7 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 @contextlib.contextmanager
-def said_of_video(path: Path) -> Iterator[None]:
+def said_of_video(path: Path | str) -> Iterator[None]:
     """Turn what PyAV raises into one sentence about a video."""
     try:
         yield
@@ -106,23 +110,38 @@ def said_of_video(path: Path) -> Iterator[None]:
         raise InputError("video.unreadable", file=path, reason=reason) from error
 
 
-def upright(frame: VideoFrame) -> np.ndarray:
-    """A frame as it is shown: with square pixels, turned and mirrored as the video says.
+class Upright:
+    """Turns the frames of one video as they are shown.
 
-    Returns:
-        (H, W, 3) uint8 RGB, C-contiguous and writable.
+    PyAV's record of what stands beside a frame and the frame refer to each other, so that frames
+    whose record was asked for stay in memory until Python looks for such circles, hundreds of them
+    at a time. It is asked for once for each angle, which frames tell by themselves.
     """
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(_turned(pixels, frame))
+
+    def __init__(self) -> None:
+        """Nothing is known of the video yet."""
+        self._matrices: dict[int, np.ndarray | None] = {}
+
+    def pixels(self, frame: VideoFrame) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of a frame, turned and mirrored, C-contiguous and writable."""
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = _display_matrix(frame)
+        pixels = frame.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(_turned(pixels, self._matrices[frame.rotation]))
 
 
-def _turned(pixels: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """Pixels after the display matrix, whose upper left part says to which side x and y go."""
+def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
+    """(3, 3) int32, or None where a frame is shown as it is stored."""
     found: Any = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    return None if found is None else np.frombuffer(bytes(found), np.int32).reshape(3, 3)
+
+
+def _turned(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+    """Pixels after the display matrix, whose upper left part says to which side x and y go."""
+    if matrix is None:
         return pixels
-    (x_to_x, x_to_y, _), (y_to_x, y_to_y, _) = np.frombuffer(found, np.int32).reshape(3, 3)[:2]
-    if abs(int(x_to_y)) + abs(int(y_to_x)) > abs(int(x_to_x)) + abs(int(y_to_y)):
+    (x_to_x, x_to_y), (y_to_x, y_to_y) = matrix[:2, :2].tolist()
+    if abs(x_to_y) + abs(y_to_x) > abs(x_to_x) + abs(y_to_y):
         pixels, x_to_x, y_to_y = pixels.transpose(1, 0, 2), y_to_x, x_to_y
     if x_to_x < 0:
         pixels = pixels[:, ::-1]

@@ -122,6 +122,59 @@ class VideoFrame(ImageFile):
         return replace(self, path=self.path.absolute(), index=index)
 
 
+def local_image(path: Path, index: Path | None = None) -> ImageFile:
+    """A picture of this machine, or a frame of a video where its path has a frame's name.
+
+    Args:
+        path: such as ``photos/a.jpg`` or ``clips/clip.mp4/00000012``.
+        index: see `VideoOptions`.
+    """
+    frame = video_of(path.as_posix())
+    if frame is None:
+        return LocalFile(path)
+    return VideoFrame(Path(frame[0]), frame[1], index)
+
+
+def video_frames(
+    path: str | Path, choice: FrameChoice | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames of a video or an animated picture, one after the other, one in memory at a time.
+
+    Frames that do not decode are left out.
+
+    Args:
+        path: of the video.
+        choice: which frames; None for all.
+
+    Yields:
+        Seconds since the video's first frame, and (H, W, 3) uint8 RGB, upright.
+
+    Raises:
+        InputError: there is no such video, or nothing of it can be read.
+
+    ```python
+    import fitter
+
+    on_cpu = fitter.HandFitter(device="cpu", max_hands=1)
+    for seconds, pixels in fitter.video_frames("clip.mp4", fitter.FrameChoice(fps=2)):
+        print(seconds, [hand.side for hand in on_cpu(pixels)])
+    ```
+    """
+    path = Path(path)
+    index = frame_reader(path).index
+    if not len(index):
+        raise InputError("video.none_whole", reason=index.broken)
+    times = index.times
+    for number in (choice or FrameChoice()).of(times).tolist():
+        try:
+            pixels = frame_reader(path).frame(number)
+        except InputError as error:
+            if error.code != "video.damaged_frame":
+                raise
+            continue
+        yield float(times[number]), pixels
+
+
 _held: dict[Path, tuple[tuple[int, float], FrameReader]] = {}
 """The video that this process read last: what told it from others, and its reader."""
 
@@ -197,10 +250,7 @@ class LocalFiles(ImagesAlone):
 
     def file_of(self, name: str) -> ImageFile:
         """The picture or frame of this name."""
-        found = video_of(name)
-        if found is None:
-            return LocalFile(path_of(self.root, name))
-        return VideoFrame(path_of(self.root, found[0]), found[1], self.videos.index)
+        return local_image(path_of(self.root, name), self.videos.index)
 
     def absolute(self) -> LocalFiles:
         """See `ImageFiles`."""

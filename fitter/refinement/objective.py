@@ -78,12 +78,14 @@ class StageTask:
         )
 
     def energies_of(self, stage: StageConfig) -> dict[str, float]:
-        """The weights of a stage's energies, without those of objects where none are known."""
+        """The weights of a stage's energies, without those of objects and of motion where nothing
+        is known of these."""
+        weights = self.targets.weights_of(stage.energies)
         if self.objects is not None:
-            return dict(stage.energies)
+            return weights
         return {
             name: weight
-            for name, weight in stage.energies.items()
+            for name, weight in weights.items()
             if Need.OBJECTS not in DECLARATIONS[name].needs
         }
 
@@ -123,9 +125,9 @@ class StageTask:
             params, offsets=torch.where(self.rest_offsets.isnan(), params.offsets, known)
         )
 
-    def of_unknown_shape(self) -> StageTask:
-        """The same task with nothing known of the hands' shapes."""
-        return replace(self, targets=self.targets.of_unknown_shape())
+    def as_seen(self) -> StageTask:
+        """The same task with nothing known of the hands' shapes and motion."""
+        return replace(self, targets=self.targets.as_seen())
 
     def of_known_shape(self, known: KnownShape) -> StageTask:
         """The same task with these shapes known."""

@@ -18,6 +18,7 @@ from fitter.energies.known_objects import KnownObjects
 from fitter.fitting.fit_model import FitModel
 from fitter.fitting.initializer import Looks
 from fitter.fitting.keypoint_fit import KeypointProblem
+from fitter.fitting.motion_information import motion_information
 from fitter.fitting.shape_information import (
     shape_information,
     shapeless,
@@ -27,6 +28,7 @@ from fitter.hand_models import HandModel
 from fitter.hand_models.appearance import uniform_appearance
 from fitter.hand_models.appearance_loading import load_appearance
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion, PoseBasis
 from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_mask
 from fitter.masks.hiding import without_hidden
 from fitter.raster import rasterize
@@ -131,6 +133,7 @@ class Refiner:
         views: ViewedScenes | None = None,
         looks: Looks | None = None,
         objects: KnownObjects | None = None,
+        motion: HandMotion | None = None,
     ) -> Refined:
         """Refine B hands, seen in N rows: one each, or those of `views`.
 
@@ -145,13 +148,14 @@ class Refiner:
             views: which cameras see which hands; None for one each.
             looks: what networks say of the rows; None for nothing.
             objects: what each of the B hands may touch; None for nothing.
+            motion: where other frames expect the B hands; None for nothing, and where `views` are.
         """
         intrinsics = self._tensor([crop.intrinsics for crop in crops])
         silhouettes = self._silhouettes(self._seen(hands, views), intrinsics)
         triples = zip(crops, predicted_masks, silhouettes, strict=True)
         masks = [self._mask(*each) for each in triples]
         view = self._view(crops, masks, focal_unknown)
-        targets = KeypointTargets.of(observed, known)
+        targets = KeypointTargets.of(observed, known, motion)
         begun = self._begun(looks, views)
         task = StageTask(self.model, view, targets, self.fit, rest_offsets, views, begun, objects)
         result = run_stages(task, hands, self.config.stages)
@@ -199,8 +203,33 @@ class Refiner:
         Returns:
             (N, E) float64, see `fitter.fitting.shape_information`.
         """
+        problem, hands = self._as_seen(refined, index)
+        with torch.inference_mode():
+            found = problem.linearize(hands)
+            return shape_information(found, hands.betas).clone()
+
+    def motion_information(self, refined: Refined, index: Tensor, basis: PoseBasis) -> Tensor:
+        """What the images of some hands say of where they are, by the same energies.
+
+        Args:
+            refined, index: as of `shape_information`.
+            basis: of their poses.
+
+        Returns:
+            (N, E) float32, see `fitter.fitting.motion_information`.
+        """
+        problem, hands = self._as_seen(refined, index)
+        with torch.inference_mode():
+            found = problem.linearize(hands)
+            return motion_information(found, hands, self.model.fit, basis).clone()
+
+    def _as_seen(
+        self, refined: Refined, index: Tensor
+    ) -> tuple[LeastSquaresProblem[HandParams], HandParams]:
+        """What the images of some hands are compared by, without priors of shape and motion, and
+        the hands, float64."""
         # What is held says nothing of the image.
-        task = refined.task.select(index).of_unknown_shape()
+        task = refined.task.select(index).as_seen()
         params = refined.params[index]
         hands = params.hand.to(torch.float64)
         squares = self.least_squares
@@ -211,9 +240,7 @@ class Refiner:
             weights = without_shape_priors(squares[-1].energies)
             stage = squares[-1].model_copy(update={"energies": weights})
             problem = LeastSquaresObjective.of(task, stage, params)
-        with torch.inference_mode():
-            found = problem.linearize(hands)
-            return shape_information(found, hands.betas).clone()
+        return problem, hands
 
     def _pulled_off(self, task: StageTask, start: HandParams, after: SceneParams) -> Tensor:
         """(n,) rows with a mask that moved away from their keypoints by more than `max_pull`."""

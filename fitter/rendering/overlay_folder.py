@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,16 @@ class OverlayFolder:
     Attributes:
         path: the folder.
         style: of every overlay in it.
+        is_file: whether `path` is the file of the only overlay, a video.
     """
 
     path: Path
     style: OverlayStyle = field(default_factory=OverlayStyle)
+    is_file: bool = False
 
     def absolute(self) -> OverlayFolder:
         """The same for a process in another working directory."""
-        return OverlayFolder(self.path.absolute(), self.style)
+        return replace(self, path=self.path.absolute())
 
     def check(self) -> None:
         """Refuse a folder whose overlays have another style: a continued run keeps those that are
@@ -45,6 +47,8 @@ class OverlayFolder:
         Raises:
             InputError: it has (`overlay.other_style`), or what says so cannot be read.
         """
+        if self.is_file:
+            return
         found, asked = self._style_found(), asdict(self.style.resolved)
         for name, was in (found or {}).items():
             now = asked[name]
@@ -57,10 +61,13 @@ class OverlayFolder:
         Raises:
             InputError: it cannot be made or written, or see `check`.
         """
+        folder = self.path.parent if self.is_file else self.path
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError("overlay.no_folder", file=self.path, reason=error.strerror) from error
+            raise InputError("overlay.no_folder", file=folder, reason=error.strerror) from error
+        if self.is_file:
+            return
         self.check()
         file = self.path / STYLE_FILE
         try:
@@ -76,7 +83,7 @@ class OverlayFolder:
 
     def _style_found(self) -> dict[str, Any] | None:
         """The style of the overlays that are there; None where there are none yet."""
-        found = self.path.rglob("*.jpg")
+        found = (file for ending in ("*.jpg", "*.mp4") for file in self.path.rglob(ending))
         if all(file.name.startswith(UNFINISHED) for file in found):
             return None
         file = self.path / STYLE_FILE

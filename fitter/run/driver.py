@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.run.inputs import RunInputs, opened_inputs
+from fitter.inputs.frame_names import video_of
+from fitter.inputs.frame_sources import FrameSources
+from fitter.run.inputs import RunInputs, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
 from fitter.run.telling import report, report_errors
@@ -34,11 +36,17 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
+    if request.camera is not None:
+        check_request(request, config)
+        from fitter.run.camera import recorded
+
+        request = recorded(request, config)
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
         workers = stack.enter_context(_workers(request, config, inputs))
 
         from fitter.run import work
+        from fitter.run.overlay_videos import write_overlay_videos
         from fitter.run.passes import passes_of
         from fitter.run.progress import RunLog, console_for, say
         from fitter.run.resuming import take_up
@@ -74,6 +82,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         events = stack.enter_context(RunLog(request.beside("log.jsonl")))
         state = work.RunState(request, config, store, store, sources, workers, summary, events)
         state = work.process_passes(state, passes, sharing, console)
+        write_overlay_videos(state, console)
         summary = state.summary
         table = work.finish(state)
         report(summary, request.out, table, lambda text: say(console, text))
@@ -111,11 +120,23 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
     Raises:
         InputError: textures are asked for of a model without texture coordinates.
     """
-    if inputs.given.people is None:
-        return None
-    from fitter.groups.people import PeopleSharing
-
     engine, data = workers.engine, workers.engine.meshes.data
-    if config.people.textures and data.uv is None:
-        raise InputError("texture.no_uv", model=data.name)
-    return PeopleSharing(config, engine.fit_model, engine.meshes.right)
+    people, has_videos = None, config.tracks.enabled and _has_videos(inputs)
+    if inputs.given.people is not None:
+        from fitter.groups.people import PeopleSharing
+
+        if config.people.textures and data.uv is None:
+            raise InputError("texture.no_uv", model=data.name)
+        people = PeopleSharing(config, engine.fit_model, engine.meshes.right)
+    if not has_videos:
+        return people
+    from fitter.tracks.sharing import TrackSharing
+
+    return TrackSharing(config, engine.fit_model, people)
+
+
+def _has_videos(inputs: RunInputs) -> bool:
+    """Whether any of the images is a frame of a video."""
+    if isinstance(inputs.given, FrameSources):
+        return False  # frames of rigs have no tracks
+    return any(video_of(name) is not None for name in inputs.listing)

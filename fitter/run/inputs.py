@@ -14,6 +14,7 @@ from fitter.config.options import Config
 from fitter.config.rigs import require_rig
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameSources, RunSources
 from fitter.inputs.frames import FrameSource
 from fitter.inputs.hand_sizes import HandSizes
@@ -27,7 +28,6 @@ from fitter.inputs.people import People
 from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
 from fitter.inputs.videos import LocalFiles, VideoOptions
-from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
 from fitter.system.lock import WHOLE
@@ -64,7 +64,8 @@ class RunInputs:
     @property
     def folder(self) -> Path | None:
         """The folder of the images, where they are in one on this machine."""
-        is_plain = self.source.is_folder and self.given.files is None
+        files = self.given.files
+        is_plain = self.source.is_folder and (files is None or isinstance(files, LocalFiles))
         return self.source.root if is_plain else None
 
     @property
@@ -80,10 +81,7 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
     Raises:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
-    _check_options(request, config)
-    if request.views is None:
-        require_rig(config, 1)
-    check_name(request.out)
+    continues = check_request(request, config)
     source: ImageSource | FrameSource
     given: RunSources
     if request.views is None:
@@ -93,17 +91,32 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         source, given = _frames(request, request.views, config)
     if request.overlays is not None:
         _check_overlays(request.overlays, request.out, source)
-        OverlayFolder(request.overlays, request.overlay_style).check()
+        request.require_overlay_style()
     if config.model.path is not None and not Path(config.model.path).exists():
         raise InputError("model.unknown", file=config.model.path)
-    continues = _check_results(request)
     with NameList(source.names()) as listing:
         inputs = RunInputs(source, listing, given)
         log.info("%s: %s", source.title, count(len(listing), inputs.unit))
+        if request.overlays_are_a_video:
+            _require_one_video(request, source, listing)
         if not continues:  # else once it is known which images the store has
             given.check(listing)
             inputs = replace(inputs, warnings=_warnings(given, listing))
         yield inputs
+
+
+def check_request(request: RunRequest, config: Config) -> bool:
+    """Refuse options that contradict each other, and results that may not be written; whether
+    results are continued.
+
+    Raises:
+        InputError: something the user asked for cannot be done.
+    """
+    _check_options(request, config)
+    if request.views is None:
+        require_rig(config, 1)
+    check_name(request.out)
+    return _check_results(request)
 
 
 def _warnings(given: RunSources, listing: NameList) -> list[str]:
@@ -122,6 +135,10 @@ def _warnings(given: RunSources, listing: NameList) -> list[str]:
 def _check_options(request: RunRequest, config: Config) -> None:
     """Refuse options that contradict each other."""
     execution = request.execution
+    if (request.camera is None) == (not request.images):
+        raise InputError("usage.images_or_camera", file="IMAGES and --camera")
+    if request.camera is not None and (request.views or request.dataset):
+        raise InputError("usage.camera_alone", file="--camera")
     if execution.share != WHOLE and request.overwrite:
         raise InputError("usage.shard_and_overwrite", file="--shard and --overwrite")
     if request.wait and execution.share == WHOLE:
@@ -265,8 +282,29 @@ def _check_beside_dataset(overlays: Path, folder: str | None) -> None:
         raise InputError("overlay.inside_images", file=f"--overlays {overlays}", root=folder)
 
 
+def _require_one_video(
+    request: RunRequest, source: ImageSource | FrameSource, listing: NameList
+) -> None:
+    """Refuse one video of overlays for images that are not all frames of one other video.
+
+    Raises:
+        InputError: `overlay.one_video` or `overlay.is_the_video`.
+    """
+    overlays = request.overlays
+    assert overlays is not None  # it is a video
+    found = {frame and frame[0] for frame in map(video_of, listing)}
+    if len(found) > 1 or None in found:
+        raise InputError("overlay.one_video", file=f"--overlays {overlays}")
+    if overlays.resolve() == (source.root / str(found.pop())).resolve():
+        raise InputError("overlay.is_the_video", file=f"--overlays {overlays}")
+
+
 def _check_overlays(folder: Path, out: Path, source: ImageSource | FrameSource) -> None:
     option, root = f"--overlays {folder}", source.root
+    if folder.suffix.lower() == ".mp4" and not folder.is_dir():
+        if source.is_folder and folder.parent.resolve().is_relative_to(root.resolve()):
+            raise InputError("overlay.inside_images", file=option, root=root)
+        return
     if folder.exists() and not folder.is_dir():
         raise InputError("output.is_file", file=option)
     if folder.resolve().is_relative_to(out.resolve()):

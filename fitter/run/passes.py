@@ -100,8 +100,10 @@ def sources_for(now: Pass, sources: RunSources, sharing: Sharing[Any] | None) ->
     if not isinstance(sources, Sources):
         return sources  # frames share nothing
     sources = replace(sources, is_final=now.is_last)
-    if sharing is None or now.given is None:
+    if sharing is None:
         return sources
+    if now.given is None:
+        return sharing.asked(sources)
     return sharing.given(sources, sharing.read(now.given))
 
 

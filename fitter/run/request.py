@@ -25,7 +25,8 @@ class RunRequest:
             or a sequence of them. They may be addresses, and tar files in place of images. With
             `dataset` the data set's folder.
         out: path of the store, such as "results.zarr".
-        overlays: folder for overlays, made where it is missing, or None.
+        overlays: folder for overlays, made where it is missing; of frames of one video also the
+            .mp4 file to write; or None.
         overlay_style: how overlays look; of use beside `overlays` alone.
         intrinsics: the option ``--intrinsics`` as given, or None.
         keypoints: folder or file of keypoints that replace the detector's, or None.
@@ -36,6 +37,8 @@ class RunRequest:
         people: file that says whose hands the images show, see `fitter.inputs.people`, or None.
         views: the rig file of cameras that have seen frames, see `fitter.inputs.rig_files`;
             `images` is then the folder of the images of all of them. None for single images.
+        camera: a camera's number, device or address, whose frames are recorded and fitted in the
+            place of `images`, see `fitter.run.camera`; or None.
         frames: which frames of videos are taken.
         dataset: the data set that the images, their K and what else is asked for come from, or
             None.
@@ -59,6 +62,7 @@ class RunRequest:
     same_hand: bool = False
     people: Path | None = None
     views: Path | None = None
+    camera: str | None = None
     frames: FrameChoice = field(default_factory=FrameChoice)
     dataset: DatasetRequest | None = None
     resume: bool = False
@@ -111,9 +115,22 @@ class RunRequest:
             raise InputError("output.address", file=out)
 
     @property
+    def overlays_are_a_video(self) -> bool:
+        """Whether `overlays` is the file of the overlay of the only video, and no folder."""
+        folder = self.overlays
+        return folder is not None and folder.suffix.lower() == ".mp4" and not folder.is_dir()
+
+    @property
     def overlay_folder(self) -> OverlayFolder | None:
         """The folder for overlays, with their style, or None."""
-        return None if self.overlays is None else OverlayFolder(self.overlays, self.overlay_style)
+        if self.overlays is None:
+            return None
+        return OverlayFolder(self.overlays, self.overlay_style, self.overlays_are_a_video)
+
+    def require_overlay_style(self) -> None:
+        """Refuse a folder of overlays whose overlays look otherwise; see `OverlayFolder.check`."""
+        if self.overlay_folder is not None:
+            self.overlay_folder.check()
 
     def beside(self, ending: str) -> Path:
         """A file beside the store, of this run's share of it."""

@@ -23,6 +23,8 @@ from fitter.store.block_sizes import choose_block_size
 from fitter.store.layout import StoreSpec, is_result_store
 from fitter.store.result_store import ResultStore
 from fitter.store.row_kinds import ALL_KINDS
+from fitter.store.schema import TRACK_INITIALISATION
+from fitter.store.tracks import TRACKS
 
 _SHAPING_PACKAGES = (
     "fit-hands",
@@ -73,11 +75,19 @@ def open_store(
     size = config.run.block_size
     if not size and continues:
         size = ResultStore.open(request.out, ALL_KINDS).block_size
-    spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), spec.row_bytes))
+    asked = {} if sharing is None else sharing.pass_sizes
+    widest = replace(spec, optional_sizes={**spec.optional_sizes, **asked})
+    spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), widest.row_bytes))
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
-        rows = kept | sharing.pass_sizes
-        spec = replace(spec, has_people=True, pass_sizes=[rows] * (sharing.passes - 1))
+        rows, tracks = kept | sharing.pass_sizes, sharing.name == TRACKS
+        spec = replace(
+            spec,
+            has_people=inputs.given.people is not None,
+            has_tracks=tracks,
+            initialisations=[*spec.initialisations, *([TRACK_INITIALISATION] if tracks else [])],
+            pass_sizes=[rows] * (sharing.passes - 1),
+        )
     share = request.execution.share
     if request.resume:
         return ResultStore.resume(request.out, spec, share)

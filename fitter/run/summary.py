@@ -127,6 +127,7 @@ class Summary:
         folder: of the images, where they are in one, or None.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
+        rendered_videos: overlays of videos.
         stopped_in: what to call the pass in which the run ended; empty where it came to its end, or
             there is one pass.
         has_results: whether rows of the last pass can be read.
@@ -177,8 +178,14 @@ class Summary:
     folder: Path | None = None
     overlays: Path | None = None
     rendered: int = 0
+    rendered_videos: int = 0
     stopped_in: str = ""
     has_results: bool = True
+
+    @property
+    def all_rendered(self) -> int:
+        """Overlays that were made of what was fitted before or is fitted by now."""
+        return self.rendered + self.rendered_videos
 
     @property
     def has_failures(self) -> bool:

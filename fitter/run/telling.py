@@ -213,7 +213,9 @@ def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
             f"{summary.images / seconds:.1f} {summary.unit}s a second"
         )
-    elif not (summary.left or summary.waits or summary.stopped_in or summary.rendered):
+    elif not (summary.left or summary.waits or summary.stopped_in or summary.all_rendered):
         say("nothing left to do")
     if summary.rendered:
         say(f"{count(summary.rendered, 'overlay')} rendered of images done before")
+    if summary.rendered_videos:
+        say(f"{count(summary.rendered_videos, 'overlay')} of videos written")

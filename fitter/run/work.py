@@ -15,6 +15,7 @@ from rich.console import Console
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameTask, RunSources, Task
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_names import overlay_name
@@ -35,6 +36,10 @@ from fitter.system.stopping import StopRequest
 from fitter.workers.batches import Collector, FittedBatch, Plan, Seen, batch_length, split
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy as np
+
     from fitter.engine import Engine
     from fitter.groups.sharing import Sharing
 
@@ -56,6 +61,12 @@ class Workers(Protocol):
 
     def render(self, tasks: Sequence[Task], rows: Sequence[Row]) -> list[tuple[str, str]]:
         """See `LocalExecutor.render`."""
+        ...
+
+    def overlay_frames(
+        self, tasks: Sequence[Task], rows: Sequence[Row]
+    ) -> list[Future[np.ndarray | str]]:
+        """See `LocalExecutor.overlay_frames`."""
         ...
 
     def begin_anew(self) -> None:
@@ -132,7 +143,7 @@ def _do_pass(run: RunState, now: Pass, sharing: Sharing[Any] | None, console: Co
         if now.rows.is_complete:
             assert now.given is not None  # it is not the first
             if run.config.people.textures and not make_textures(
-                run, [*sharing.read(now.given)], console
+                run, sharing.people_of(now.given), console
             ):
                 return False
             if now.rows.is_alone:
@@ -260,7 +271,7 @@ def _write_block(run: RunState, block: Block, batches: Sequence[FittedBatch]) ->
 def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
     """Render what this run's share of committed blocks holds and the folder of overlays lacks."""
     folder, share = run.request.overlays, run.request.execution.share
-    if folder is None:
+    if folder is None or run.request.overlays_are_a_video:
         return
     blocks = (block for block in run.store.committed_blocks() if share.has(block.index))
     for batch in chain.from_iterable(split(block, plan.length) for block in blocks):
@@ -268,7 +279,8 @@ def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
             return
         tasks = plan.tasks(batch)
         before = _rendered(folder, tasks)
-        if before == {image.name for task in tasks for image in task.images}:
+        wanted = {image.name for task in tasks for image in task.images}
+        if before >= {name for name in wanted if video_of(name) is None}:
             continue
         rows = run.store.read_block(Block(batch.block, batch.start, batch.stop))
         pairs = zip(tasks, rows, strict=True)

@@ -30,6 +30,7 @@ from fitter.store.schema import (
     LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
+    TRACK_VARIABLES,
     with_initialisations,
 )
 from fitter.store.variables import Variable
@@ -91,6 +92,7 @@ class StoreSpec:
         initialisations: names of the networks that fits may start from.
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         has_people: whether the store has the `PEOPLE_VARIABLES`.
+        has_tracks: whether the store has the `TRACK_VARIABLES`.
         pass_sizes: `optional_sizes` of the rows of each pass before the last one, in order; those
             are kept in stores of their own in the store, see `pass_specs`.
         config: the resolved configuration, JSON-able.
@@ -111,6 +113,7 @@ class StoreSpec:
     initialisations: Sequence[str] = ()
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
     has_people: bool = False
+    has_tracks: bool = False
     pass_sizes: Sequence[Mapping[str, int]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -168,6 +171,8 @@ class StoreSpec:
     def has(self, variable: Variable) -> bool:
         """Whether the store has a variable."""
         if variable.name in PEOPLE_VARIABLES and not self.has_people:
+            return False
+        if variable.name in TRACK_VARIABLES and not self.has_tracks:
             return False
         if variable.name in LENS_VARIABLES and "lens_coefficient" not in self.optional_sizes:
             return False

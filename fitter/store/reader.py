@@ -26,7 +26,12 @@ from fitter.store.older import (
 )
 from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
 from fitter.store.rows import disassemble, disassemble_frames
-from fitter.store.schema import LENS_VARIABLES, OPTIONAL_DIMENSIONS, PEOPLE_VARIABLES
+from fitter.store.schema import (
+    LENS_VARIABLES,
+    OPTIONAL_DIMENSIONS,
+    PEOPLE_VARIABLES,
+    TRACK_VARIABLES,
+)
 from fitter.store.variables import Variable
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr
@@ -62,7 +67,7 @@ class StoreReader:
             for v in self.kind.variables
             if v.name not in names
             and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
-            and v.name not in PEOPLE_VARIABLES | LENS_VARIABLES
+            and v.name not in PEOPLE_VARIABLES | LENS_VARIABLES | TRACK_VARIABLES
             and not (self._is_older and v.name in ADDED_VARIABLES)
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as

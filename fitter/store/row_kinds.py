@@ -23,6 +23,9 @@ _OF_IMAGES = {
     "detector_relative_depth",
     "detector_relative_xyz",
     "shape_information",
+    "track",
+    "filled",
+    "motion_information",
     "focal_scale",
 }
 """Variables of hands in single images: cameras of a rig are calibrated, and their images share no

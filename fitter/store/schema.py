@@ -41,11 +41,15 @@ INITIALISATION_SOURCES = ("none", "keypoints")
 """Texts of the flag variables; a text's position is its stored code, and code 0 means empty. The
 last table goes on with the networks that are offered, see `with_initialisations`."""
 
+TRACK_INITIALISATION = "track"
+"""Where fits may also start from in a store of tracks: where the other frames have the hand."""
+
 ImageStatus = Literal["ok", "no_hand", "failed"]
 InteractionStatus = Literal["joint", "alone"]
 
 OPTIONAL_DIMENSIONS = (
     "shape_information_entry",
+    "motion_information_entry",
     "vertex",
     "offset_vertex",
     "colour_vertex",
@@ -59,6 +63,9 @@ OPTIONAL_DIMENSIONS = (
 
 PEOPLE_VARIABLES = frozenset({"person"})
 """Variables of stores whose hands are grouped by person, and of no others."""
+
+TRACK_VARIABLES = frozenset({"track", "filled"})
+"""Variables of stores that hold videos whose hands are tracked, and of no others."""
 
 LENS_VARIABLES = frozenset(
     {"lens_model", "lens_intrinsics", "lens_distortion", "lens_width", "lens_height", "lens_scale"}
@@ -94,6 +101,15 @@ class HandRow:
     person: str | None = stored(
         "whose hand it is, of those that share a shape; empty for a hand fitted alone",
         dtype="string",
+    )
+    track: int | None = stored(
+        "number, from 1 on, of the hand's track in its video, see the group tracks; 0 for a hand "
+        "in no track",
+        dtype="int32",
+        units="1",
+    )
+    filled: bool = stored(
+        "nothing of the hand was found in the frame: it is where its track has it", dtype="bool"
     )
     side: Side | None = stored("side of the hand", flags=SIDES)
     side_score: float | None = stored("probability of side, in [0.5, 1]", units="1")
@@ -157,6 +173,11 @@ class HandRow:
         "see fitter.fitting.shape_information",
         "shape_information_entry",
         dtype="float64",
+        units="1",
+    )
+    motion_information: np.ndarray | None = stored(
+        "what the image says of where the hand is, see fitter.fitting.motion_information",
+        "motion_information_entry",
         units="1",
     )
     vertices: np.ndarray | None = stored(

@@ -23,7 +23,7 @@ from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
-from fitter.records import HandCrop, HandObservation, ImageRecord
+from fitter.records import HandCrop, HandObservation, ImageRecord, ImageTracks
 from fitter.system.gpu_driver import has_gpu_driver
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _detect(
     mask = task.mask_for(size) if config.needs_crops else None
     of_matrix = size if through is None else through.straight.size
     objects = task.objects_in(PosedIn(task.name, of_matrix, matrix, source))
-    found = find_hands(image, hands, mask, detector, config, through)
+    found = find_hands(image, hands, mask, detector, config, through, task.tracks)
     if given is not None and hands is not None:
         found = replace(found, hands_left_out=found.hands_left_out + len(given) - len(hands))
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
@@ -161,6 +161,7 @@ def find_hands(
     detector: Detector | None,
     config: Config,
     through: ThroughLens | None = None,
+    tracks: ImageTracks | None = None,
 ) -> DetectedImage:
     """Find the hands of a decoded image and crop them.
 
@@ -175,6 +176,7 @@ def find_hands(
         config: of the run.
         through: the lens that took the image, where it distorts; image, hands and mask are as it
             shows them, what is found as without distortion.
+        tracks: what is known of the hands' tracks, of a frame of a video.
 
     Raises:
         InputError: the detector cannot be used, or the mask shows where no hand is
@@ -191,6 +193,8 @@ def find_hands(
         found = [hand for hand in map(through.hand, shown) if hand is not None]
         image, mask = through.record(image), through.mask(mask)
     kept = _surest(found, config.detector.slots)
+    if tracks is not None:  # before they are cropped, which depends on the side
+        kept = tuple(tracks.on(kept))
     crops: Sequence[HandCrop | None] = ()
     if config.needs_crops:
         crop = (config.refine.resolution, config.refine.margin)
@@ -200,7 +204,7 @@ def find_hands(
     beyond, left_out = len(shown) - len(kept), len(given) - len(shown)
     source, lens = image.intrinsics_source, None if through is None else through.lens
     done = DetectedImage(size, image.intrinsics, source, kept, crops, beyond, left_out)
-    return replace(done, lens=lens)
+    return replace(done, lens=lens, tracks=tracks)
 
 
 def _given(

@@ -23,6 +23,10 @@ from fitter.workers.batches import FittedBatch, Plan, Seen
 from fitter.workers.detection_pool import DetectionOptions, DetectionPool
 
 if TYPE_CHECKING:  # loaded while the processes that detect load what they need
+    from concurrent.futures import Future
+
+    import numpy as np
+
     from fitter.workers.detected import Detected
     from fitter.workers.overlays import OverlayPool, Promises
 
@@ -184,6 +188,13 @@ class LocalExecutor:
         from fitter.workers.overlays import reasons
 
         return reasons(self._submit_overlays(tasks, rows))
+
+    def overlay_frames(
+        self, tasks: Sequence[Task], rows: Iterable[Row]
+    ) -> list[Future[np.ndarray | str]]:
+        """See `fitter.workers.overlays.OverlayPool.frames`; overlays are wanted."""
+        assert self._overlays is not None
+        return self._overlays.frames(tasks, rows)
 
     def _fit(
         self, tasks: Sequence[Task], detected: Sequence[Detected], times: int

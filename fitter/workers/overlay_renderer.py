@@ -12,7 +12,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.image_files import ImageFile
 from fitter.inputs.through_lens import ThroughLens
-from fitter.rendering.overlay import write_image_overlay
+from fitter.rendering.overlay import render_overlay, write_image_overlay
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_style import OverlayStyle
 
@@ -59,17 +59,38 @@ class OverlayRenderer:
         Returns:
             Why it could not be rendered, or an empty text.
         """
-        try:
-            pixels = task.image.read()[0]
-            if task.through is not None:
-                pixels = task.through.pixels(pixels, task.image.label)
-            write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
-        except InputError as error:
-            return str(error)
-        except Exception as error:
-            log.exception("unexpected error in the overlay %s", task.path)
-            unexpected = InputError(
-                "worker.unexpected", kind=type(error).__name__, reason=str(error)
-            )
-            return str(unexpected)
-        return ""
+        said = _told(task, self._write)
+        return said if isinstance(said, str) else ""
+
+    def pixels(self, task: OverlayTask) -> np.ndarray | str:
+        """See `fitter.rendering.overlay.render_overlay`.
+
+        Returns:
+            (H, W, 3) uint8 RGB, or why it could not be rendered.
+        """
+        return _told(task, self._render)
+
+    def _write(self, task: OverlayTask) -> np.ndarray:
+        pixels = _photograph(task)
+        write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
+        return pixels
+
+    def _render(self, task: OverlayTask) -> np.ndarray:
+        return render_overlay(_photograph(task), task.hands, task.intrinsics, task.style)
+
+
+def _photograph(task: OverlayTask) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, without distortion."""
+    pixels = task.image.read()[0]
+    return pixels if task.through is None else task.through.pixels(pixels, task.image.label)
+
+
+def _told(task: OverlayTask, do: Callable[[OverlayTask], np.ndarray]) -> np.ndarray | str:
+    """What is done with a task, or why it cannot be done."""
+    try:
+        return do(task)
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        log.exception("unexpected error in the overlay %s", task.path)
+        return str(InputError("worker.unexpected", kind=type(error).__name__, reason=str(error)))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameTask, Task
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.through_lens import ThroughLens, taken_through
@@ -106,7 +107,8 @@ class OverlayPool:
         return self._pool.lost
 
     def submit(self, tasks: Sequence[Task], rows: Iterable[Row]) -> Promises:
-        """Have the overlays of fitted images rendered, of frames those of each view.
+        """Have the overlays of fitted images rendered, of frames of a rig those of each view; those
+        of videos are the affair of `frames`.
 
         Args:
             tasks: the images or frames.
@@ -116,13 +118,31 @@ class OverlayPool:
             (picture.image.name, self._submit(picture))
             for task, row in zip(tasks, rows, strict=True)
             for picture in _pictures(task, row)
+            if video_of(picture.image.name) is None
+        ]
+
+    def frames(self, tasks: Sequence[Task], rows: Iterable[Row]) -> list[Future[np.ndarray | str]]:
+        """Have the overlays of frames of videos rendered, and given back.
+
+        Args:
+            tasks: the frames.
+            rows: of each; nothing is rendered over failed frames.
+
+        Returns:
+            For each frame that has not failed a promise of (H, W, 3) uint8 RGB, or of why it could
+            not be rendered.
+        """
+        return [
+            self._submit(picture, "pixels")
+            for task, row in zip(tasks, rows, strict=True)
+            for picture in _pictures(task, row)
         ]
 
     def close(self) -> None:
         """End all processes, whatever they do."""
         self._pool.close()
 
-    def _submit(self, picture: _Picture) -> Future[str]:
+    def _submit(self, picture: _Picture, what: str = "render") -> Future[Any]:
         name, matrix = picture.image.name, picture.intrinsics
         if matrix is None:
             raise ValueError(f"expected the K of {name}, which is fitted, found none")
@@ -130,7 +150,7 @@ class OverlayPool:
         hands = _shown(self._meshes, picture.hands, style)
         image, through = picture.image.file, picture.through
         overlay = OverlayTask(path, image, matrix, hands, style, through)
-        return self._pool.submit("render", overlay)
+        return self._pool.submit(what, overlay)
 
 
 def reasons(promises: Promises) -> list[tuple[str, str]]:

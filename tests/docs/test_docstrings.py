@@ -1,7 +1,7 @@
 """The examples in docstrings run: those of every package and of every name that it offers.
 
 An example is a block fenced by three backticks and `python`, at any indentation. It runs in a
-folder that holds `photo.jpg`, the folder `photos` with it, and `MANO_RIGHT.pkl`.
+folder that holds `photo.jpg`, `clip.mp4`, the folder `photos` with it, and `MANO_RIGHT.pkl`.
 """
 
 import importlib
@@ -20,6 +20,7 @@ from tests.support import mano_files
 from tests.support.freihand_files import write_freihand
 from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
+from tests.support.video_files import write_video
 
 FENCED = re.compile(r"^( *)```python\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 ROOMS_WITH_EXAMPLES = (
@@ -79,6 +80,7 @@ def workplace(tmp_path_factory):
     (folder / "photos").mkdir()
     for path in (folder / "photo.jpg", folder / "photos" / "photo.jpg"):
         shutil.copy(ROOT / "examples" / "two_hands.jpg", path)
+    write_video(folder / "clip.mp4", 20)
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
     copied(folder / "nimble")
     (folder / "models").mkdir()

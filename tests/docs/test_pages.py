@@ -26,6 +26,7 @@ from tests.support import mano_files
 from tests.support.freihand_files import write_freihand
 from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
+from tests.support.video_files import write_video
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in PAGES}
@@ -163,6 +164,7 @@ def workplace(tmp_path_factory) -> Path:
     with pytest.raises(SystemExit) as ended:
         fit_hands([str(folder / "photos"), *options, "--save-vertices", "--quiet"])
     assert ended.value.code == 0
+    write_video(folder / "clip.mp4", 20)
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
     copied(folder / "nimble")
     (folder / "models").mkdir()

@@ -25,6 +25,10 @@ SENTENCES: dict[str, str] = {
         "expected the path or address of images, or a list of these, found {found}; a data set is "
         "given by its folder, and dataset=fitter.DatasetRequest(name)"
     ),
+    "door.video": (
+        "expected the path of an image, found that of a video; its frames are given by "
+        "fitter.video_frames, or fitted by fitter.fit_to_store"
+    ),
     "door.shard": (
         "expected the path of an image, found that of a tar file; its images are fitted by "
         "fitter.fit_to_store, and by fit-hands"

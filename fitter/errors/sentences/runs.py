@@ -40,6 +40,8 @@ SENTENCES: dict[str, str] = {
         "expected a folder without overlays or with ones of this style, found ones whose {name} is "
         "{was!r} and not {now!r}; give the new ones another folder"
     ),
+    "overlay.is_the_video": "expected another file than the video itself, found the same",
+    "overlay.one_video": "expected a folder, or one video as the only input, found other images",
     "overlay.style_file": "expected the style of the overlays beside it, found: {reason}",
     "overlay.unwritable": "expected an overlay that can be written, found: {reason}",
     "overlay.view": "expected one of {expected}, found {found!r}",
@@ -75,8 +77,8 @@ SENTENCES: dict[str, str] = {
     "run.objects_unused": "expected stages with object_penetration or object_attraction, found "
     "{found}; the default's stages have both, others go without --objects",
     "run.new_beside_people": (
-        "cannot take what is new ({count} of the images): the shapes of its people were made "
-        "without them; fit all of them into another --out"
+        "cannot take what is new ({count} of the images): the shapes of its people or tracks were "
+        "made without them; fit all of them into another --out"
     ),
     "run.other_images": (
         "cannot be resumed: expected some of its images, such as {expected!r}, found none of them, "
@@ -93,6 +95,8 @@ SENTENCES: dict[str, str] = {
         "expected fit-hands' own package `datasets`, found another; install fit-hands in an "
         "environment of its own (a virtual environment, pipx or uv tool)"
     ),
+    "usage.camera_alone": "expected a camera alone, found --views or --dataset beside it",
+    "usage.images_or_camera": "expected one of them",
     "usage.overlays_missing": "expected a folder for overlays beside it, found none",
     "usage.shard_and_overwrite": (
         "expected one of them, because other shards may be at work in the store"

@@ -1,6 +1,11 @@
 """Sentences about videos and their frames."""
 
 SENTENCES = {
+    "camera.missing": "expected a camera at {place}, found none",
+    "camera.no_frames": "expected a camera that shows something, found nothing: {reason}",
+    "camera.recorded": "expected no recording, found one; give it as the video, continue its run "
+    "with --resume, or replace it with --overwrite",
+    "camera.unreadable": "expected a camera that can be read, found: {reason}",
     "video.breaks_off": "expected {expected}, found {found} frames before it breaks off",
     "video.codec": "expected a video whose coding is known, found another",
     "video.damaged_frame": "expected a frame that decodes, found a damaged one",

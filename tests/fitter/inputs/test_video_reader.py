@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from itertools import islice
 from pathlib import Path
@@ -132,6 +133,20 @@ def test_pixels_are_those_that_were_written(tmp_path):
     for number in range(5):
         assert np.abs(reader.frame(number).astype(int) - shown(number)).mean() < 4
     assert reader.frame(0).shape == (SIZE[1], SIZE[0], 3)
+
+
+def test_frames_that_were_read_are_not_in_memory(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", 30, turn=90)
+    reader = VideoReader(path, video_index(path))
+    gc.collect()
+    gc.disable()  # which looks for circles after hundreds of frames only
+    try:
+        for number in range(30):
+            reader.frame(number)
+        frames = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert 1 <= frames <= 6  # the last ones come together
 
 
 def test_an_index_of_nothing_has_no_times():

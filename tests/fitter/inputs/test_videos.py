@@ -13,13 +13,14 @@ from PIL import Image
 
 from fitter.inputs.animations import animation_index, is_animation
 from fitter.inputs.frame_choice import FrameChoice
+from fitter.inputs.given_images import checked_image
 from fitter.inputs.image_files import LocalFile
 from fitter.inputs.images import ReadLimits
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.stored_images import read_stored_image
-from fitter.inputs.videos import VideoFrame, VideoOptions
+from fitter.inputs.videos import VideoFrame, VideoOptions, video_frames
 from tests.support.errors import raises
-from tests.support.video_files import shown, write_animation, write_sound, write_video
+from tests.support.video_files import Coding, shown, write_animation, write_sound, write_video
 
 LIMITS = ReadLimits(max_pixels=1000)
 
@@ -27,6 +28,14 @@ LIMITS = ReadLimits(max_pixels=1000)
 def source(*given: Path | str, choice: FrameChoice | None = None) -> ImageSource:
     options = VideoOptions(None, choice or FrameChoice())
     return ImageSource.of([str(each) for each in given], videos=options)
+
+
+def damage_frame(path: Path, number: int) -> None:
+    """Damage the pixels of a frame of a video whose frames are PNG."""
+    content = bytearray(path.read_bytes())
+    at = [i for i in range(len(content)) if content.startswith(b"IDAT", i)][number]
+    content[at : at + 60] = bytes(60)
+    path.write_bytes(content)
 
 
 def frames(video: str, *numbers: int) -> list[str]:
@@ -134,6 +143,24 @@ def test_choices_of_nothing_are_refused(given, code):
         FrameChoice(**given)
 
 
+def test_the_python_door_takes_frames(clip):
+    given = dict(video_frames(clip, FrameChoice(every=10)))
+    assert list(given) == pytest.approx([0, 0.4, 0.8])
+    file = checked_image(clip / "00000010", str(clip / "00000010"))
+    np.testing.assert_array_equal(file.read()[0], list(given.values())[1])
+    with raises("door.video", file=str(clip)):
+        checked_image(clip, str(clip))
+
+
+def test_frames_that_do_not_decode_are_left_out(tmp_path):
+    path = write_video(tmp_path / "clip.avi", 10, Coding("png", "rgb24"))
+    damage_frame(path, 4)
+    assert [round(seconds * 25) for seconds, _ in video_frames(path)] == [0, 1, 2, 3, *range(5, 10)]
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    with raises("video.none_whole"):
+        next(video_frames(tmp_path / "none.mp4"))
+
+
 def test_no_chosen_frame_is_refused(clip, tmp_path):
     with raises("video.none_chosen", file="--start"):
         list(source(clip, choice=FrameChoice(start=100.0)).names())
@@ -221,13 +248,8 @@ class TestBadVideos:
             assert found.files.file_of(name).read()[0].shape == shown(0).shape
 
     def test_a_damaged_frame_fails_alone(self, tmp_path):
-        from tests.support.video_files import Coding
-
         path = write_video(tmp_path / "clip.avi", 10, Coding("png", "rgb24"))
-        content = bytearray(path.read_bytes())
-        at = [i for i in range(len(content)) if content.startswith(b"IDAT", i)][4]
-        content[at : at + 60] = bytes(60)
-        path.write_bytes(content)
+        damage_frame(path, 4)
         found = source(path)
         names = list(found.names())
         assert len(names) == 10

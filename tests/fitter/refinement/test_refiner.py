@@ -240,7 +240,7 @@ def test_shape_information_predicts_how_the_cost_of_a_stage_rises_with_the_shape
     looks = (crops_of(view, given(view)), none, hands_of(view, FitConfig()), torch.zeros(3))
 
     def cost(result: Refined) -> np.ndarray:
-        task = result.task.of_unknown_shape()
+        task = result.task.as_seen()
         with torch.inference_mode():
             problem = LeastSquaresObjective.of(task, stage, result.params)
             return problem.linearize(result.params.hand.to(torch.float64)).cost.numpy()

@@ -1,0 +1,193 @@
+"""Cameras of this machine, and streams at addresses, recorded as a video.
+
+A camera's frames are written to a file as they come, and a run reads that file like any other
+video: so a run over what a camera has shown can be continued, spread, and go over it twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from fitter.errors import InputError
+from fitter.inputs.addresses import is_address
+from fitter.inputs.video_streams import OpenedVideo, Upright, opened_video
+
+_DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+"""By the operating system: FFmpeg's name for its cameras, and what the camera of a number is called
+there. On Windows a camera has a name and no number."""
+
+_COPIED = ("h264", "hevc", "mjpeg", "mpeg4", "vp8", "vp9")
+"""Codings of cameras that are kept as they come; others, such as bare pixels, are coded here."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of a recording.
+
+    Attributes:
+        frames: that were written.
+        ended: why the camera gave no more, or an empty text where it was stopped.
+    """
+
+    frames: int
+    ended: str = ""
+
+
+@contextlib.contextmanager
+def opened_camera(camera: str) -> Iterator[OpenedVideo]:
+    """Open a camera.
+
+    Args:
+        camera: its number, its device (/dev/video2), or the address of a stream (rtsp://...).
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    kind, called = _DEVICES.get(sys.platform, ("dshow", "video={}"))
+    is_device = camera.isdecimal() or camera.startswith("/dev/")
+    place = called.format(camera) if camera.isdecimal() else camera
+    if is_device and place.startswith("/dev/") and not Path(place).exists():
+        raise InputError("camera.missing", file=f"--camera {camera}", place=place)
+    if not is_device and not is_address(place) and not Path(place).exists():
+        raise InputError("camera.missing", file=f"--camera {camera}", place=place)
+    try:
+        with opened_video(
+            Path(place) if not is_address(place) else place, kind if is_device else None
+        ) as video:
+            yield video
+    except InputError as error:
+        if not error.code.startswith("video."):
+            raise
+        reason = str(error.facts.get("reason", error))
+        raise InputError("camera.unreadable", file=f"--camera {camera}", reason=reason) from error
+
+
+def record(
+    video: OpenedVideo,
+    path: Path,
+    goes_on: Callable[[float], bool],
+    show: Callable[[np.ndarray], None] | None = None,
+) -> Recorded:
+    """Write what a camera shows to a video, until it is stopped or the camera goes away.
+
+    The file can be read up to where it was written, whatever ends this process.
+
+    Args:
+        video: the camera.
+        path: of the Matroska file to make.
+        goes_on: asked after each frame, with the seconds since the first one.
+        show: gets (H, W, 3) uint8 RGB of each frame; None where nobody looks.
+
+    Raises:
+        InputError: the camera shows nothing, or the file cannot be written.
+    """
+    try:
+        with av.open(str(path), "w", format="matroska") as out:
+            recording = _Recording(video, out)
+            ended = _take(video, recording, goes_on, show)
+            recording.end()
+    except OSError as error:
+        raise InputError("output.cannot_write", file=path, reason=error.strerror) from error
+    if not recording.count:
+        path.unlink(missing_ok=True)
+        raise InputError("camera.no_frames", file=path, reason=ended or "it was stopped")
+    return Recorded(recording.count, ended)
+
+
+def _take(
+    video: OpenedVideo,
+    recording: _Recording,
+    goes_on: Callable[[float], bool],
+    show: Callable[[np.ndarray], None] | None,
+) -> str:
+    """Record packet after packet; why the camera gives no more, or an empty text."""
+    begun = None
+    packets = video.container.demux(video.stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return "it gives no more frames"
+        except (av.error.FFmpegError, OSError) as error:
+            return " ".join(str(error.strerror or error).split())
+        if not packet.size or packet.pts is None:
+            continue
+        tick = packet.pts if packet.dts is None else packet.dts
+        begun = tick if begun is None else begun
+        for pixels in recording.add(packet, begun, show is not None):
+            if show is not None:
+                show(pixels)
+        if not goes_on(float((tick - begun) * video.tick)):
+            return ""
+
+
+class _Recording:
+    """A file to which packets are added, as they are or coded anew.
+
+    Attributes:
+        count: packets that were added.
+    """
+
+    def __init__(self, video: OpenedVideo, out: Any) -> None:
+        self.count = 0
+        self._upright = Upright()
+        self._video, self._out = video, out
+        self._copies = video.context.name in _COPIED
+        if self._copies:
+            self._stream = out.add_stream_from_template(video.stream)
+            return
+        codec = next(name for name in ("libx264", "mjpeg") if name in av.codecs_available)
+        fast = {"preset": "ultrafast", "crf": "14"} if codec == "libx264" else {}
+        self._stream = out.add_stream(codec, rate=30, options=fast)
+        self._stream.width, self._stream.height = (
+            side - side % 2 for side in (video.context.width, video.context.height)
+        )
+        self._stream.pix_fmt = "yuv420p" if codec == "libx264" else "yuvj420p"
+        self._stream.codec_context.time_base = Fraction(1, 1000)
+
+    def add(self, packet: av.Packet, begun: int, is_shown: bool) -> list[np.ndarray]:
+        """Write a packet.
+
+        Args:
+            packet: of the camera.
+            begun: the tick from which its time is counted.
+            is_shown: whether somebody looks.
+
+        Returns:
+            (H, W, 3) uint8 RGB of the frames in it where somebody looks.
+        """
+        self.count += 1
+        frames: list[Any] = []
+        if is_shown or not self._copies:
+            with contextlib.suppress(av.error.FFmpegError):
+                frames = packet.decode()
+        pixels = [self._upright.pixels(frame) for frame in frames] if is_shown else []
+        if self._copies:
+            packet.pts = (packet.pts or 0) - begun
+            packet.dts = None if packet.dts is None else packet.dts - begun
+            packet.stream = self._stream
+            self._out.mux(packet)
+            return pixels
+        for frame in frames:
+            seconds = ((frame.pts or 0) - begun) * self._video.tick
+            small = frame.reformat(
+                self._stream.width, self._stream.height, format=self._stream.pix_fmt
+            )
+            small.pts, small.time_base = round(seconds * 1000), Fraction(1, 1000)
+            self._out.mux(self._stream.encode(small))
+        return pixels
+
+    def end(self) -> None:
+        """Write what the encoder still holds."""
+        if not self._copies:
+            self._out.mux(self._stream.encode(None))
