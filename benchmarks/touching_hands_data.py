@@ -25,6 +25,7 @@ from fitter.fitting.initializer import Predictions
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.hand_models import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion
 from fitter.hand_slots import Slot
 from fitter.interaction.joint_stage import JointStage
 from fitter.metrics import pa_mpjpe, penetration_depth
@@ -223,11 +224,12 @@ class BothWays(Engine):
         fit: KeypointFit,
         predictions: Predictions,
         known: KnownShape,
+        motion: HandMotion | None,
     ) -> RefinedHands | None:
         return self._once(
             "refine",
             slots,
-            lambda: super(BothWays, self)._refine(slots, hands, fit, predictions, known),
+            lambda: super(BothWays, self)._refine(slots, hands, fit, predictions, known, motion),
         )
 
     def _once(self, name: str, slots: Sequence[Slot], work: Callable[[], Any]) -> Any:

@@ -6,9 +6,7 @@ DetectedFrame -> `Engine.fit_frames` -> FrameRow, likewise.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -43,6 +41,7 @@ from fitter.hand_models.motion import HandMotion, PoseBasis
 from fitter.hand_models.pose_prior import load_pose_prior, on_skeleton, pose_prior_identity
 from fitter.hand_slots import (
     Slot,
+    batches_of,
     beside_others,
     expected_hands,
     expected_motion,
@@ -107,7 +106,7 @@ class Engine:
         the same rows.
         """
         rows: list[HandRow] = []
-        for batch in self._batches(images):
+        for batch in batches_of(images, self.config.run.batch_size):
             rows += self._fit_batch(batch)
         found, filled = iter(rows), self._filled(images)
         together = [
@@ -186,17 +185,6 @@ class Engine:
             **(appearance_identity(self.meshes.data) if self.config.refine.stages else {}),
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
-
-    def _batches(self, images: Sequence[DetectedImage]) -> Iterator[list[DetectedImage]]:
-        """Images of about `batch_size` hands together; all hands of an image stay in one batch."""
-        shown = [image for image in images if image.hands]
-        count = sum(len(image.hands) for image in shown)
-        # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
-        batches = math.ceil(count / self.config.run.batch_size)
-        before = itertools.accumulate((len(image.hands) for image in shown), initial=0)
-        numbered = zip(shown, (hands * batches // count for hands in before), strict=False)
-        for _, batch in itertools.groupby(numbered, key=lambda each: each[1]):
-            yield [image for image, _ in batch]
 
     def _fit_batch(self, images: Sequence[DetectedImage]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""

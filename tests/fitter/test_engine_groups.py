@@ -14,7 +14,7 @@ from fitter.fitting.detected_image import DetectedImage
 from fitter.records import HandCrop, HandObservation
 from tests.support.refine_scenes import camera, scene_model, true_hands, view_of
 
-SIDE = 96
+SIDE = 128
 
 
 class Taken:
