@@ -32,17 +32,10 @@ from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.visibility import SceneHand, behind_others
-from fitter.records import (
-    ExpectedMotion,
-    HandCrop,
-    HandObservation,
-    HandParams,
-    IntrinsicsSource,
-    NormalisedHands,
-    TrackedHand,
-)
+from fitter.records import HandCrop, HandObservation, HandParams, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.store.schema import HandRow
+from fitter.store.schema import HandRow, ImageRow
+from fitter.tracked_hands import ExpectedMotion, TrackedHand
 
 
 @dataclass(frozen=True)
@@ -271,3 +264,29 @@ def batches_of(images: Sequence[DetectedImage], size: int) -> Iterator[list[Dete
     numbered = zip(shown, (hands * batches // count for hands in before), strict=False)
     for _, batch in itertools.groupby(numbered, key=lambda each: each[1]):
         yield [image for image, _ in batch]
+
+
+def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
+    """The row of an image with those of its hands; a failed one's where it has no size."""
+    size, changed = image.file or (None, None)
+    row = ImageRow(
+        image_status="failed",
+        file_size=size,
+        file_time=changed,
+        inputs_digest=image.inputs_digest,
+        time=image.time,
+    )
+    if image.size is None:
+        return replace(row, image_error=image.error)
+    return replace(
+        row.with_lens(image.lens),
+        image_status="ok" if hands else "no_hand",
+        image_width=image.size[0],
+        image_height=image.size[1],
+        intrinsics=image.intrinsics,
+        intrinsics_source=image.intrinsics_source,
+        intrinsics_note=image.intrinsics_note,
+        hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
+        hands=tuple(hands),
+    )
