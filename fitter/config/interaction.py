@@ -26,7 +26,7 @@ class InteractionConfig(Section):
         ge=1,
         le=5,
         description="times that it is looked anew who hides whom, in masks and in depth; "
-        "contact counts from the second on, and penetration fully in the last",
+        "penetration counts from the second on, and fully in the last",
     )
     box_margin: float = Field(
         0.05,
@@ -77,11 +77,9 @@ class InteractionConfig(Section):
 
     def of_rounds(self) -> list[Self]:
         """What each round weighs. Hands deep in each other have surfaces that push to all sides:
-        first they come apart by what the picture says of their depths, and contact is not asked
-        for; then penetration counts ever more."""
+        first they come apart by what the picture says of their depths."""
         if self.rounds == 1:
             return [self]
-        shares = [10.0**-k for k in range(self.rounds - 2, -1, -1)]
-        without = {"penetration_weight": 0.0, "attraction_weight": 0.0}
-        later = [{"penetration_weight": share * self.penetration_weight} for share in shares]
-        return [self.model_copy(update=update) for update in (without, *later)]
+        shares = [0.0, *(10.0**-k for k in range(self.rounds - 2, -1, -1))]
+        weights = [share * self.penetration_weight for share in shares]
+        return [self.model_copy(update={"penetration_weight": weight}) for weight in weights]
