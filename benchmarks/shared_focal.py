@@ -206,13 +206,13 @@ def main() -> None:
     source = RenderedPairs(given.seed, given.config, True, given.kept)
     pairs = [source.pair(number) for number in range(given.count)]
     pairs = [pair for pair in pairs if None not in matched(pair.seen.hands, pair.detected)]
-    found = {}
+    asked = {"seed": given.seed, "count": given.count, "spread": given.spread}
+    found: dict[str, Any] = {}
     for off in [*given.off, None]:
         name = "default" if off is None else f"{off:g}"
         found[name] = compared(pairs, off, given)
         _print(name, found[name])
-    asked = {"seed": given.seed, "count": given.count, "spread": given.spread}
-    write_json(given.json, {"asked": asked, "pairs": len(pairs), "assumed": found})
+        write_json(given.json, {"asked": asked, "pairs": len(pairs), "assumed": found})
 
 
 def _print(name: str, found: dict[str, Any]) -> None:
