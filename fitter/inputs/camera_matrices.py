@@ -71,7 +71,7 @@ def check_intrinsics(value: object, where: str) -> np.ndarray:
     matrix = _alone(matrix)
     other = _other_matrix(matrix)
     if other is not None:
-        raise InputError(f"intrinsics.{other}", file=where, found=shortened(matrix.tolist()))
+        raise InputError(other, file=where, found=shortened(matrix.tolist()))
     if matrix.shape != (3, 3):
         raise InputError("intrinsics.shape", file=where, shape=list(matrix.shape))
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
@@ -99,18 +99,18 @@ def _has_form(matrix: np.ndarray) -> bool:
 
 
 def _other_matrix(matrix: np.ndarray) -> str | None:
-    """What a matrix that is not K probably is, as the last word of a code; None for no guess."""
+    """What a matrix that is not K probably is, as a code; None for no guess."""
     if matrix.shape in ((3, 4), (4, 4)):
         return _other_of_four(matrix)
     if matrix.shape != (3, 3):
         return None
     if _is_rotation(matrix):
-        return None if np.array_equal(matrix, np.eye(3)) else "pose"
+        return None if np.array_equal(matrix, np.eye(3)) else "intrinsics.pose"
     if _has_form(matrix.T) and not _has_form(matrix) and matrix[2, :2].any():
-        return "transposed"
+        return "intrinsics.transposed"
     (fx, _, cx), (_, fy, cy), _ = matrix.tolist()
     is_inverse = 0 < max(fx, fy) < 0.1 and max(cx, cy) < 0 and matrix[2, 2] == 1
-    return "inverse" if is_inverse else None
+    return "intrinsics.inverse" if is_inverse else None
 
 
 def _other_of_four(matrix: np.ndarray) -> str | None:
@@ -120,11 +120,11 @@ def _other_of_four(matrix: np.ndarray) -> str | None:
         last = [matrix[3], matrix[:, 3]]
         # OpenGL's bottom row takes the w of a point from its z; Direct3D writes the transpose.
         if any(abs(row[2]) == 1 and not row[[0, 1, 3]].any() for row in last):
-            return "opengl"
+            return "intrinsics.opengl"
         if _is_rotation(matrix[:3, :3]):
-            return "pose"
-        return "projection" if np.array_equal(matrix[3], [0, 0, 0, 1]) else None
-    return "pose" if _is_rotation(matrix[:, :3]) else "projection"
+            return "intrinsics.pose"
+        return "intrinsics.projection" if np.array_equal(matrix[3], [0, 0, 0, 1]) else None
+    return "intrinsics.pose" if _is_rotation(matrix[:, :3]) else "intrinsics.projection"
 
 
 def _is_rotation(matrix: np.ndarray) -> bool:
@@ -151,10 +151,8 @@ def require_size(
     fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
     cx, cy = matrix[:2, 2].tolist()
     if max(fx, fy) < _SHARES and max(abs(cx), abs(cy)) <= 1 and min(size) > 2:
-        kind = "shares" if min(cx, cy) > 0.2 else "device"
-        raise InputError(
-            f"intrinsics.{kind}", file=origin, image=image, found=shortened(matrix.tolist())
-        )
+        code = "intrinsics.shares" if min(cx, cy) > 0.2 else "intrinsics.device"
+        raise InputError(code, file=origin, image=image, found=shortened(matrix.tolist()))
     if min(fx, fy) < MIN_FOCAL_RATIO * max(size):
         raise InputError("intrinsics.small_focal_length", **facts, found=min(fx, fy))
     if of == "crops":
