@@ -33,6 +33,10 @@ lenses are off by a few hundredths. # not published"""
 _TIGHT_SHARE = 0.02
 """The first of these for the one K of the one image that it names, which may well be of a crop."""
 
+_SQUARE = 1.15
+"""Longer over shorter side up to which an image may be taken for one that stands upright: then a
+principal point near the middle of the one lies near that of the other. # not published"""
+
 _FARTHEST_CENTRE = 0.95
 """Share of half a side by which one camera's principal point may be off the middle of its images.
 # not published"""
@@ -99,7 +103,7 @@ def _has_form(matrix: np.ndarray) -> bool:
 
 
 def _other_matrix(matrix: np.ndarray) -> str | None:
-    """What a matrix that is not K probably is, as a code; None for no guess."""
+    """What a matrix that is not K probably is, as the code that says so; None for no guess."""
     if matrix.shape in ((3, 4), (4, 4)):
         return _other_of_four(matrix)
     if matrix.shape != (3, 3):
@@ -145,7 +149,8 @@ def require_size(
 
     Raises:
         InputError: its focal lengths are no pixels, its pixels far from square, or it is of an
-            image of another resolution or of a part of another one.
+            image of another resolution, of one that is turned by a quarter, or of a part of
+            another one.
     """
     facts = {"file": origin, "image": image, "width": size[0], "height": size[1]}
     fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
@@ -163,9 +168,23 @@ def require_size(
     whole = tuple(np.rint(2 * centre).astype(int).tolist())
     if min(share) > 0 and abs(share[0] / share[1] - 1) < same and abs(share[0] - 1) > _LEAST_OTHER:
         raise InputError("intrinsics.other_resolution", **facts, whole=whole, share=1 / share[0])
+    if max(size) > _SQUARE * min(size) and _is_turned(centre, size, of):
+        raise InputError("intrinsics.turned", **facts, cx=cx, cy=cy, whole=whole)
     if of == "image":
         return
     if max(fx, fy) > _SQUAREST * min(fx, fy):
         raise InputError("intrinsics.not_square", **facts, fx=fx, fy=fy)
     if np.abs(share - 1).max() > _FARTHEST_CENTRE:
         raise InputError("intrinsics.far_centre", **facts, cx=cx, cy=cy, whole=whole)
+
+
+def _is_turned(centre: np.ndarray, size: tuple[int, int], of: Belongs) -> bool:
+    """Whether a principal point (2,) is the middle of an image of the other orientation.
+
+    That one may have another resolution, but not where K is of one image by its name, which may
+    well be a crop: its principal point has to be the very middle.
+    """
+    share = 2 * centre / np.array(size[::-1])
+    if of == "image":
+        return bool(np.abs(share - 1).max() < _TIGHT_SHARE)
+    return bool(min(share) > 0 and abs(share[0] / share[1] - 1) < _SAME_SHARE)
