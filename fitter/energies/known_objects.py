@@ -52,22 +52,21 @@ class KnownObjects:
 
     def __getitem__(self, index: Tensor) -> Self:
         """Those of the hands at `index` (n,)."""
-        surfaces, draws = (
-            tuple(own[k] for k in index.tolist()) for own in (self.surfaces, self.draws)
+        places = index.tolist()
+        return replace(
+            self,
+            surfaces=tuple(self.surfaces[k] for k in places),
+            draws=tuple(self.draws[k] for k in places),
         )
-        return replace(self, surfaces=surfaces, draws=draws)
 
     @property
     def drawing(self) -> Self:
         """Those that draw the hands to them."""
-        surfaces, draws = (
-            tuple(
-                tuple(one for one, drawn in zip(each, chosen, strict=True) if drawn)
-                for each, chosen in zip(own, self.draws, strict=True)
-            )
-            for own in (self.surfaces, self.draws)
+        kept = [[k for k, drawn in enumerate(own) if drawn] for own in self.draws]
+        surfaces = tuple(
+            tuple(own[k] for k in places) for own, places in zip(self.surfaces, kept, strict=True)
         )
-        return replace(self, surfaces=surfaces, draws=draws)
+        return replace(self, surfaces=surfaces, draws=tuple((True,) * len(own) for own in kept))
 
     def in_unit(self, metres: float) -> Self:
         """With lengths in a unit of so many metres."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -130,8 +130,10 @@ def _pose(given: Mapping[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _hand(value: Any, where: str) -> Side | None:
-    if value is None or value == "left" or value == "right":
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str) and value in ("left", "right"):
+        return cast("Side", value)
     raise InputError("object.hand", file=where, found=shortened(value))
 
 
