@@ -3,8 +3,9 @@ hands of several views go through alike."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,17 +32,10 @@ from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.visibility import SceneHand, behind_others
-from fitter.records import (
-    ExpectedMotion,
-    HandCrop,
-    HandObservation,
-    HandParams,
-    IntrinsicsSource,
-    NormalisedHands,
-    TrackedHand,
-)
+from fitter.records import HandCrop, HandObservation, HandParams, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.store.schema import HandRow
+from fitter.store.schema import HandRow, ImageRow
+from fitter.tracked_hands import ExpectedMotion, TrackedHand
 
 
 @dataclass(frozen=True)
@@ -259,3 +253,42 @@ def _mesh(meshes: HandMeshes, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) vertices and (F, 3) faces of a fitted hand."""
     assert row.side is not None
     return meshes.vertices(row), meshes.faces(row.side)
+
+
+def batches_of(images: Sequence[DetectedImage], size: int) -> Iterator[list[DetectedImage]]:
+    """Images with hands, those of about `size` hands together; all hands of an image stay in one
+    batch."""
+    shown = [image for image in images if image.hands]
+    count = sum(len(image.hands) for image in shown)
+    # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
+    batches = math.ceil(count / size)
+    before = itertools.accumulate((len(image.hands) for image in shown), initial=0)
+    numbered = zip(shown, (hands * batches // count for hands in before), strict=False)
+    for _, batch in itertools.groupby(numbered, key=lambda each: each[1]):
+        yield [image for image, _ in batch]
+
+
+def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
+    """The row of an image with those of its hands; a failed one's where it has no size."""
+    size, changed = image.file or (None, None)
+    row = ImageRow(
+        image_status="failed",
+        file_size=size,
+        file_time=changed,
+        inputs_digest=image.inputs_digest,
+        time=image.time,
+    )
+    if image.size is None:
+        return replace(row, image_error=image.error)
+    return replace(
+        row.with_lens(image.lens),
+        image_status="ok" if hands else "no_hand",
+        image_width=image.size[0],
+        image_height=image.size[1],
+        intrinsics=image.intrinsics,
+        intrinsics_source=image.intrinsics_source,
+        intrinsics_note=image.intrinsics_note,
+        hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
+        hands=tuple(hands),
+    )

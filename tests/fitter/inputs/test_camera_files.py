@@ -86,6 +86,7 @@ WRONG = {
     "shares": [[0.81, 0, 0.516], [0, 1.07, 0.49], [0, 0, 1]],
     "device": [[2.2, 0, 0.03], [0, 2.2, -0.02], [0, 0, 1]],
     "other_resolution": np.diag([6.3, 6.3, 1]) @ [[480, 0, 320], [0, 480, 240], [0, 0, 1]],
+    "turned": [[520, 0, 244], [0, 515, 316], [0, 0, 1]],
     "far_centre": [[1400, 0, 960], [0, 1400, 540], [0, 0, 1]],
     "not_square": [[520, 0, 330], [0, 100, 236], [0, 0, 1]],
     "form": [[520, 0, 330], [0, 515, 236], [0, 0.1, 1]],
@@ -104,6 +105,33 @@ def test_k_of_another_resolution_says_what_to_multiply_it_by(tmp_path):
     (tmp_path / "k.txt").write_text("3000 0 2016 0 3000 1512 0 0 1")
     with raises("intrinsics.other_resolution", whole=(4032, 3024), share=640 / 4032):
         camera(tmp_path / "k.txt")
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 6.3])
+def test_k_of_the_portrait_picture_is_none_of_the_landscape_one(tmp_path, share):
+    """At any resolution: cameras calibrate at another one than they record at."""
+    scale = np.diag([share, share, 1.0])
+    upright = scale @ [[620, 0, 240], [0, 620, 320], [0, 0, 1]]
+    np.savetxt(tmp_path / "k.txt", upright)
+    whole = (round(480 * share), round(640 * share))
+    with raises("intrinsics.turned", image="a.jpg", width=640, height=480, whole=whole):
+        camera(tmp_path / "k.txt")
+    if share == 1:
+        np.testing.assert_array_equal(camera(tmp_path / "k.txt", size=(480, 640)), upright)
+
+
+def test_the_quarter_turn_is_asked_of_no_crop_and_of_no_square(tmp_path):
+    swapped = [[620, 0, 240], [0, 620, 320], [0, 0, 1]]
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps({"a.jpg": swapped, "b.jpg": K}))
+    np.testing.assert_array_equal(camera(path), swapped)
+    path.write_text(json.dumps({"a.jpg": [[620, 0, 120], [0, 620, 160], [0, 0, 1]]}))
+    assert camera(path)[0, 2] == 120
+    path.write_text(json.dumps({"a.jpg": swapped}))
+    with raises("intrinsics.turned"):
+        camera(path)
+    path.write_text(json.dumps([[480, 0, 108], [0, 480, 116], [0, 0, 1]]))
+    assert camera(path, size=(224, 224))[0, 2] == 108
 
 
 def test_crops_have_their_principal_points_anywhere(tmp_path):
@@ -210,6 +238,63 @@ def test_colmap_cameras(tmp_path, name):
     found = read_cameras(tmp_path / "cameras.txt").one
     assert (found.model, found.size, found.distortion.tolist()) == (model, SIZE, coefficients)
     np.testing.assert_array_equal(found.intrinsics, [[fx, 0, 320], [0, fy, 240], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "said, half",
+    [
+        ({"K": K, "distortion": FIVE}, 0.0),  # ours
+        ({"K": K, "distortion": FOUR, "model": "fisheye", "size": SIZE}, 0.0),
+        ({"K": K, "dist": FIVE}, 0.5),
+        ({"K": K, "D": FIVE}, 0.5),
+        ({"K": K, "D": FIVE, "distortion": FIVE}, 0.5),
+        ({"k": K, "d": FIVE}, 0.5),
+        ({"k": K, "distortion": FIVE}, 0.5),
+        ({"mtx": K, "dist": FIVE}, 0.5),
+        ({"cameraMatrix": K, "distCoeffs": FIVE}, 0.5),
+        ({"camera_matrix": K, "distortion": FIVE}, 0.5),
+        ({"camera_matrix": K, "distortion_coefficients": FIVE}, 0.5),
+        ({"camera_matrix": K, "dist_coeffs": []}, 0.5),
+        ({"intrinsic_matrix": K, "distortion_coeffs": FIVE}, 0.5),
+        ({"intrinsics": [520, 515, 330, 236], "dist": FIVE}, 0.5),
+        ({"fx": 520, "fy": 515, "cx": 330, "cy": 236, "distortion": FIVE}, 0.5),
+        ({"K": K}, 0.0),  # no lens: K as it is
+        ({"k": K}, 0.0),
+        ({"mtx": K}, 0.0),
+        ({"camera_matrix": K, "size": SIZE}, 0.0),
+        ({"cam_matrix": K}, 0.0),
+        ({"intrinsics": [520, 515, 330, 236], "width": 640, "height": 480}, 0.0),
+        ({"fx": 520, "fy": 515, "cx": 330, "cy": 236}, 0.0),
+    ],
+)
+def test_half_a_pixel_is_added_where_coefficients_are_and_not_ours(tmp_path, said, half):
+    (tmp_path / "c.json").write_text(json.dumps(said))
+    found = read_cameras(tmp_path / "c.json").one
+    np.testing.assert_array_equal(found.intrinsics, K + np.array([[0, 0, half]] * 2 + [[0, 0, 0]]))
+
+
+REGION = "roi: {x_offset: 0, y_offset: 0, height: 480, width: 640, do_rectify: false}\n"
+
+
+@pytest.mark.parametrize(
+    "region, is_whole",
+    [
+        (REGION, True),
+        (REGION.replace("480", "0").replace("640", "0"), True),
+        (REGION.replace("480", "240"), False),
+        (REGION.replace("x_offset: 0", "x_offset: 8"), False),
+        (REGION.replace("640", "0"), False),
+    ],
+)
+def test_ros_regions_that_are_the_whole_image_are_none(tmp_path, region, is_whole):
+    path = tmp_path / "c.yaml"
+    text = ROS.replace("MODEL", "plumb_bob").replace("COUNT", "5").replace("DATA", str(FIVE))
+    path.write_text(text + region)
+    if is_whole:
+        np.testing.assert_allclose(read_cameras(path).one.intrinsics, HALF)
+        return
+    with raises("lens.binned", name="roi"):
+        read_cameras(path)
 
 
 TWO = "1 SIMPLE_PINHOLE 640 480 500 320 240\n2 SIMPLE_RADIAL 640 480 400 320 240 -0.1\n"
