@@ -47,25 +47,30 @@ _FLAGS = {
 """Options of the configuration that have a flag of their own."""
 
 _FIT_DESCRIPTION = """\
-Find the hands in photographs and fit a 3D hand model to each: first to its 21 keypoints, then,
-in stages, to its outline in the image, from a mask of yours or one that a network sees.
+Find the hands in photographs and videos and fit a 3D hand model to each:
+first to its 21 keypoints, then, in stages, to its outline in the image, from a
+mask of yours or one that a network sees.
 
-IMAGES is a folder (searched with its subfolders), an image or several (JPEG, PNG, WebP, BMP or
-TIFF), a pattern in quotes ('photos/**/left_*.jpg'), a text file that ends in .txt or .lst with one
-path a line, or - for such a list on standard input. Images may be in tar files (shards/*.tar,
-'shards/{000..004}.tar'), and all of these at addresses (s3://, gs://, hf://, https://).
-With --dataset NAME it is the folder of a data set, with --views RIG.json that of the images of
-several calibrated cameras.
-Results go to a Zarr store that xarray.open_zarr reads: for every hand the side, pose, shape,
-global rotation, translation, 21 keypoints in 3D (metres, camera frame) and 2D (pixels), scores,
-and why a fit failed when it failed. An image that cannot be read is recorded and never stops
-the others.
+IMAGES is a folder (searched with its subfolders), an image or several (JPEG,
+PNG, WebP, BMP, TIFF, HEIC or AVIF), a video or several (MP4, MOV, MKV, AVI,
+WebM, animated GIF and others), a pattern in quotes ('photos/**/left_*.jpg'), a
+text file that ends in .txt or .lst with one path a line, or - for such a list
+on standard input. Images may be in tar files (shards/*.tar,
+'shards/{000..004}.tar'), and images and tar files at addresses (s3://, gs://,
+hf://, https://). With --dataset NAME it is the folder of a data set, with
+--views RIG.json that of the images of several calibrated cameras.
+Each frame of a video is an image, named clip.mp4/00000012.
+Results go to a Zarr store that xarray.open_zarr reads: for every hand the side,
+pose, shape, global rotation, translation, 21 keypoints in 3D (metres, camera
+frame) and 2D (pixels), scores, and why a fit failed when it failed. An image
+that cannot be read is recorded and never stops the others.
 """
 
 _FIT_EPILOG = """\
 examples:
   fit-hands photos/ --out results.zarr --overlays overlays/
   fit-hands photos/ --out results.zarr --resume
+  fit-hands clip.mp4 --out r.zarr --fps 10 --overlays clip-hands.mp4
   fit-hands frames/ --out r.zarr --intrinsics 1450,1450,960,540 --max-hands 1
   fit-hands photos/ --out r.zarr --model MANO_RIGHT.pkl --save-vertices
   fit-hands photos/ --out r.zarr --model nimble/ --set model.mano=MANO_RIGHT.pkl

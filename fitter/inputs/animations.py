@@ -22,6 +22,7 @@ from fitter.errors import InputError
 from fitter.inputs.images import opened
 from fitter.inputs.pixels import BACKGROUND, DECODING_ERRORS
 from fitter.inputs.video_index import VideoIndex
+from fitter.system.messages import count
 
 ANIMATED_SUFFIXES = (".apng", ".gif", ".png", ".webp")
 """Of pictures that may be animated, compared in lower case."""
@@ -97,7 +98,7 @@ def animation_index(path: Path) -> VideoIndex:
         found = len(begins) - 1
         if not found:
             raise
-        facts = {"expected": "a whole animation", "found": found}
+        facts = {"expected": "a whole animation", "found": count(found, "frame")}
         broken = str(InputError("video.breaks_off", file=path, **facts))
     ticks = np.array(begins[:-1], np.int64)
     return VideoIndex(ticks, ticks[:1], Fraction(1, 1000), is_counted=True, broken=broken)

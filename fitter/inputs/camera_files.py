@@ -67,6 +67,8 @@ def read_cameras(path: Path) -> CameraFile:
     if ending == ".json":
         return _of_content(load_json(path, "intrinsics", missing="intrinsics.neither"), path)
     text = _text(path)
+    if not text.strip():
+        raise InputError("intrinsics.empty_file", file=path)
     if is_colmap(text):
         found = colmap_cameras(path, text)
         if isinstance(found, Lens):

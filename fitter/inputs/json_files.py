@@ -21,13 +21,37 @@ def load_json(path: Path, content: str, missing: str = "json.missing") -> object
         InputError: there is no such file, it cannot be read, or it is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(missing, file=path, content=content) from error
     except OSError as error:
         raise InputError("json.unreadable", file=path, reason=error.strerror) from error
     except (ValueError, RecursionError) as error:
-        raise InputError("json.invalid", file=path, content=content, reason=str(error)) from error
+        reason = json_fault(error)
+        raise InputError("json.invalid", file=path, content=content, reason=reason) from error
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """What was found in place of JSON, in words.
+
+    Args:
+        error: of `json.loads`, or of what decoded its text.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "something that is no text"
+    if isinstance(error, RecursionError):
+        return "values that lie too deep in one another"
+    if not isinstance(error, json.JSONDecodeError):
+        return "a number of too many digits"
+    if not error.doc.strip():
+        return "an empty file"
+    end = len(error.doc.rstrip())
+    if error.pos >= end:
+        line = error.doc.count("\n", 0, end) + 1
+        return f"one that ends in line {line} before it is complete"
+    if not error.doc[: error.pos].strip():
+        return "a file of another kind"
+    return f"a mistake in line {error.lineno}, column {error.colno}"
 
 
 def some_entries(

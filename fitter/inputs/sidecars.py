@@ -21,6 +21,7 @@ import numpy as np
 from fitter.errors import InputError
 from fitter.inputs.addresses import read_part
 from fitter.inputs.camera_matrices import check_intrinsics
+from fitter.inputs.json_files import json_fault
 
 SIDECAR_SUFFIXES = (".json", ".txt")
 """Endings of what may hold K, in the order in which they are looked for."""
@@ -79,7 +80,8 @@ def sidecar_intrinsics(content: bytes, suffix: str, where: str) -> np.ndarray | 
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError("json.invalid", file=where, content="K", reason=str(error)) from error
+        reason = json_fault(error)
+        raise InputError("json.invalid", file=where, content="K", reason=reason) from error
     return intrinsics_said(value, where)
 
 

@@ -32,6 +32,7 @@ from fitter.inputs.h264_units import begins_anew
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
 from fitter.inputs.video_streams import OpenedVideo, opened_video, said_of_video
 from fitter.system.files import whole_file
+from fitter.system.messages import count
 
 if TYPE_CHECKING:
     import av
@@ -198,8 +199,9 @@ def _of_packets(path: Path, video: OpenedVideo) -> VideoIndex | None:
 
 
 def _breaks_off(path: Path, found: int, promised: int) -> str:
-    expected = f"{promised} frames" if promised > found else "a whole video"
-    return str(InputError("video.breaks_off", file=path, expected=expected, found=found))
+    expected = count(promised, "frame") if promised > found else "a whole video"
+    there = count(found, "frame")
+    return str(InputError("video.breaks_off", file=path, expected=expected, found=there))
 
 
 def _tells_times(path: Path, index: VideoIndex) -> bool:

@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fitter.errors import InputError
+from fitter.inputs.video_faults import fault_of
 
 # FFmpeg prints about every oddity of a damaged file beside the error that reports it.
 av.logging.set_level(av.logging.PANIC)
@@ -75,9 +76,20 @@ def opened_video(path: Path | str, device: str | None = None) -> Iterator[Opened
             they are coded.
     """
     with said_of_video(path):
-        container = av.open(str(path), format=device, metadata_errors="ignore")
+        container = _container(path, device)
     with container:
         yield OpenedVideo(container, _stream(path, container))
+
+
+def _container(path: Path | str, device: str | None) -> InputContainer:
+    try:
+        return av.open(str(path), format=device, metadata_errors="ignore")
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        is_file = device is None and Path(path).is_file()
+        fault = fault_of(Path(path)) if is_file else None
+        if fault is None:
+            raise
+        raise fault from error
 
 
 def _stream(path: Path | str, container: InputContainer) -> VideoStream:

@@ -289,12 +289,13 @@ class _Listed:
     def __call__(self, skipped: Counter[str]) -> Iterator[str]:
         self.broken.clear()
         names = frames = 0
+        longest = _Longest()
         for name in self.unsorted(skipped):
             path = path_of(self.root, name)
             if ending_of(name) == ".ts" and not _is_transport_stream(path):
                 count_skipped(skipped, ".ts")
             elif is_video(path):
-                for frame in self._frames(name, path):
+                for frame in self._frames(name, path, longest):
                     frames += 1
                     yield frame
             else:
@@ -303,11 +304,12 @@ class _Listed:
         if self.broken and not names + frames:
             raise InputError("video.none_whole", reason=self.broken[0])
         if self.videos.choice.as_json and not frames:
-            given = ", ".join(f"--{option}" for option in self.videos.choice.as_json)
-            raise InputError("video.none_chosen", file=given)
+            if self.broken:
+                raise InputError("video.none_whole", reason=self.broken[0])
+            raise _none_chosen(self.videos.choice, longest)
 
-    def _frames(self, name: str, path: Path) -> Iterator[str]:
-        """Names of the frames that are taken of a video."""
+    def _frames(self, name: str, path: Path, longest: _Longest) -> Iterator[str]:
+        """Names of the frames that are taken of a video, which may be the longest so far."""
         try:
             index = frame_reader(path, self.videos.index).index
         except InputError as error:
@@ -315,8 +317,44 @@ class _Listed:
             return
         if index.broken:
             self.broken.append(index.broken)
+        if len(index) and index.times[-1] >= longest.seconds:
+            longest.path, longest.seconds = path, float(index.times[-1])
         for number in self.videos.choice.of(index.times).tolist():
             yield frame_name(name, number)
+
+
+@dataclass
+class _Longest:
+    """The longest video of a listing; seconds at which its last frame is shown."""
+
+    path: Path | None = None
+    seconds: float = 0.0
+
+
+def _none_chosen(choice: FrameChoice, longest: _Longest) -> InputError:
+    """Why a choice takes no frame at all."""
+    if longest.path is None:
+        return no_video(choice, "pictures alone")
+    if choice.start is not None and choice.start > longest.seconds:
+        return InputError(
+            "video.start_after_end",
+            file="--start",
+            last=longest.seconds,
+            video=longest.path,
+            found=choice.start,
+        )
+    return InputError("video.none_between", file="--start, --end", video=longest.path)
+
+
+def no_video(choice: FrameChoice, found: str) -> InputError:
+    """Frames are chosen where there is no video.
+
+    Args:
+        choice: of some frames.
+        found: what there is.
+    """
+    options = ", ".join(f"--{option}" for option in choice.as_json)
+    return InputError("video.no_video", file="IMAGES", found=found, options=options)
 
 
 def _is_transport_stream(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import People
 from fitter.inputs.rig_files import RigFile
 from fitter.inputs.sources import Sources
-from fitter.inputs.videos import LocalFiles, VideoOptions
+from fitter.inputs.videos import LocalFiles, VideoOptions, no_video
 from fitter.run.request import RunRequest
 from fitter.store.files import check_name, check_target, is_empty_folder, require_resumable
 from fitter.system.lock import WHOLE
@@ -82,6 +83,27 @@ def opened_inputs(request: RunRequest, config: Config) -> Iterator[RunInputs]:
         InputError: something the user gave cannot be used, or the results may not be written.
     """
     continues = check_request(request, config)
+    with _no_leftovers(request), _checked_inputs(request, config, continues) as inputs:
+        yield inputs
+
+
+@contextmanager
+def _no_leftovers(request: RunRequest) -> Iterator[None]:
+    """A refusal before there are results leaves no folder of indices behind."""
+    folders = [_beside_store(request, ending) for ending in ("videos", "shards")]
+    new = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
+    except InputError:
+        if not request.out.exists():
+            for folder in new:
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _checked_inputs(request: RunRequest, config: Config, continues: bool) -> Iterator[RunInputs]:
+    """The inputs of a request that may be, see `opened_inputs`."""
     source: ImageSource | FrameSource
     given: RunSources
     if request.views is None:
@@ -200,7 +222,7 @@ def _source(request: RunRequest) -> ImageSource:
         videos = VideoOptions(_beside_store(request, "videos"), request.frames)
         return ImageSource.of(request.images, _beside_store(request, "shards"), videos)
     if request.frames.as_json:
-        raise InputError("video.none_chosen", file="--dataset")
+        raise no_video(request.frames, "a data set")
     if len(request.images) != 1:
         raise InputError("usage.dataset_folder", file="--dataset", found=len(request.images))
     from fitter.inputs.annotated import DatasetFiles, DatasetHandle

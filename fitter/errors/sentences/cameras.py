@@ -3,7 +3,7 @@
 _K = "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]] in pixels, found {found}, "
 
 _INTRINSICS = {
-    "intrinsics.count": "expected one 3x3 matrix for each of the {count} pictures, found {found}",
+    "intrinsics.count": "expected as many 3x3 matrices as pictures, {count}, found {found}",
     "intrinsics.device": _K + "whose numbers look like normalised device coordinates (from -1 to "
     "1); fx in pixels is fx times half the width or half the shorter side, as your program has it",
     "intrinsics.far_centre": "expected K of {image} ({width} x {height}), found a principal point "
@@ -11,6 +11,7 @@ _INTRINSICS = {
     "of one; scale K as the picture was, or give crops their K by their names",
     "intrinsics.field_of_view": "expected an angle between 0 and 180 degrees, found {degrees:g}",
     "intrinsics.focal_length": "expected positive focal lengths, found fx = {fx:g}, fy = {fy:g}",
+    "intrinsics.empty_file": "expected a file with cameras, found an empty one",
     "intrinsics.folder": "expected a file with cameras, found a folder; of a COLMAP model give its "
     "cameras.txt",
     "intrinsics.form": "expected K as [[fx, s, cx], [0, fy, cy], [0, 0, 1]], found {found}",

@@ -41,7 +41,7 @@ _KEYPOINTS = {
     "without",
     "keypoints.confidence": "expected confidences from 0 to 1 in the third column, and up to "
     "{low:g} and {high:g}, which are clipped, found {least:g} to {most:g}",
-    "keypoints.count": "expected one entry for each of the {count} pictures, found {found}",
+    "keypoints.count": "expected as many entries as pictures, {count}, found {found}",
     "keypoints.handedness": "expected the handedness of each of the {expected} hands, found "
     "{found}",
     "keypoints.identity": "expected {what} to be a number or a name, found {found!r}",
@@ -144,7 +144,7 @@ _MASKS = {
 }
 
 _LISTS = {
-    "json.invalid": "expected JSON with {content}, found: {reason}",
+    "json.invalid": "expected JSON with {content}, found {reason}",
     "json.missing": "expected a JSON file with {content}, found nothing",
     "json.unreadable": "expected a JSON file, found: {reason}",
     "list.closed": "expected a list of pictures, found it closed",

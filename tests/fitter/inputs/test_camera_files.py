@@ -368,6 +368,8 @@ def test_other_cameras_of_kalibr_are_refused_by_name(tmp_path, kind):
         ("cameras.txt", "1 FOV 640 480 500 500 320 240 0.9\n", "lens.model"),
         ("cameras.txt", "1 OPENCV 640 480 500 500 320 240 0.9\n", "lens.line"),
         ("k.txt", "520 0 330 0 515\n", "intrinsics.nine_numbers"),
+        ("k.txt", "", "intrinsics.empty_file"),
+        ("k.yaml", " \n", "intrinsics.empty_file"),
         ("k.txt", "fx 520\n", "intrinsics.unknown_file"),
         ("k.txt", b"\xff\xfe\x00", "intrinsics.unknown_file"),
         ("k.npz", b"PK\x03\x04 broken", "intrinsics.no_arrays"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fitter.errors import sentence
 from fitter.inputs.animations import animation_index, is_animation
 from fitter.inputs.frame_choice import FrameChoice
 from fitter.inputs.given_images import checked_image
@@ -18,7 +19,7 @@ from fitter.inputs.image_files import LocalFile
 from fitter.inputs.images import ReadLimits
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.stored_images import read_stored_image
-from fitter.inputs.videos import VideoFrame, VideoOptions, video_frames
+from fitter.inputs.videos import VideoFrame, VideoOptions, frame_reader, video_frames
 from tests.support.errors import raises
 from tests.support.video_files import Coding, shown, write_animation, write_sound, write_video
 
@@ -161,11 +162,28 @@ def test_frames_that_do_not_decode_are_left_out(tmp_path):
         next(video_frames(tmp_path / "none.mp4"))
 
 
-def test_no_chosen_frame_is_refused(clip, tmp_path):
-    with raises("video.none_chosen", file="--start"):
-        list(source(clip, choice=FrameChoice(start=100.0)).names())
+def test_a_start_behind_the_end_tells_how_long_the_longest_video_is(clip, tmp_path):
+    write_video(tmp_path / "short.mkv", 3)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{clip}\n{tmp_path}/short.mkv\n")
+    last = float(frame_reader(clip).index.times[-1])
+    with raises("video.start_after_end", file="--start", video=clip, last=last, found=100.0):
+        list(source(listed, choice=FrameChoice(start=100.0)).names())
+
+
+def test_times_between_two_frames_are_told(clip):
+    one, two = frame_reader(clip).index.times[:2]
+    between = FrameChoice(start=one + (two - one) / 4, end=one + (two - one) / 2)
+    with raises("video.none_between", video=clip):
+        list(source(clip, choice=between).names())
+
+
+def test_frames_of_pictures_are_refused_with_the_way_out(tmp_path):
     Image.fromarray(shown(0)).save(tmp_path / "a.png")
-    with raises("video.none_chosen", file="--every"):
+    with raises("video.no_video", file="IMAGES", options="--every, --start"):
+        list(source(tmp_path, choice=FrameChoice(every=2, start=1.0)).names())
+    (tmp_path / "b.mp4").touch()  # the fault is this one's, not that there is no video
+    with raises("video.none_whole"):
         list(source(tmp_path, choice=FrameChoice(every=2)).names())
 
 
@@ -184,16 +202,29 @@ class TestBadVideos:
         path = write_video(tmp_path / "clip.avi", 0)
         assert self.bad(path).startswith(f"{path}: expected a video")
 
-    def test_empty_and_foreign_files(self, tmp_path):
-        for content in (b"", b"no video at all" * 100):
-            path = tmp_path / "clip.mkv"
-            path.write_bytes(content)
-            assert self.bad(path).startswith(f"{path}: expected a video that can be read, found: ")
+    @pytest.mark.parametrize(
+        ("content", "code"),
+        [
+            (b"", "video.empty"),
+            (b"no video at all\n" * 1000, "video.text"),
+            ("keine Bilder, nur Wörter: é".encode() * 1000, "video.text"),
+            (bytes(range(256)) * 40, "video.damaged"),
+            (b"\x1aE\xdf\xa3", "video.damaged"),
+        ],
+    )
+    @pytest.mark.parametrize("ending", [".mkv", ".mov"])
+    def test_files_that_are_none(self, tmp_path, content, code, ending):
+        path = tmp_path / f"clip{ending}"
+        path.write_bytes(content)
+        assert self.bad(path) == sentence(code, {"file": path})
 
-    def test_an_index_that_cannot_be_read(self, clip, tmp_path):
-        path = tmp_path / "clip.mp4"  # its index stands behind the frames
-        path.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-        assert "expected a video that can be read, found: " in self.bad(path)
+    @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+    def test_an_index_that_was_not_written(self, tmp_path, share):
+        whole = write_video(tmp_path / "whole.mp4", 25)  # its index stands behind the frames
+        content = whole.read_bytes()
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(content[: int(content.index(b"moov") * share)])
+        assert self.bad(path) == sentence("video.no_index", {"file": path})
 
     def test_too_many_pixels(self, tmp_path, monkeypatch):
         path = write_video(tmp_path / "clip.mp4", 2)

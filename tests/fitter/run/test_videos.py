@@ -118,9 +118,35 @@ def test_a_video_that_breaks_off_is_fitted_and_told(say, here, tmp_path):
     (tmp_path / "in" / "none.mp4").write_bytes(b"no video")
     told = say(tmp_path / "in", "--out", tmp_path / "r.zarr", *OPTIONS)
     assert told.status == 1
-    assert f"{tmp_path}/in/none.mp4: expected a video that can be read, found: " in told.err
+    assert f"{tmp_path}/in/none.mp4: expected a video, found a text; " in told.err
     count = xr.open_zarr(tmp_path / "r.zarr").sizes["image"]
     assert 10 < count < 30
+
+
+@pytest.mark.parametrize("had_folder", [False, True])
+def test_a_refusal_leaves_no_folder(say, here, tmp_path, clip, had_folder):
+    out, folder = tmp_path / "r.zarr", tmp_path / "r.zarr.videos"
+    if had_folder:
+        folder.mkdir()
+    (tmp_path / "none.mp4").touch()
+    refused = [
+        (tmp_path / "none.mp4",),
+        (clip, "--start", "100"),
+        (clip, "--keypoints", tmp_path / "gone.json"),
+    ]
+    for given in refused:
+        assert say(*given, "--out", out, *OPTIONS).status == 2
+        assert folder.exists() == had_folder
+        assert not out.exists()
+
+
+def test_the_help_names_what_can_be_given(say):
+    told = say("--help")
+    assert told.status == 0
+    for kind in ("HEIC", "AVIF", "MP4", "clip.mp4"):
+        assert kind in told.out
+    intro = told.out[told.out.index("Find the hands") : told.out.index("positional")]
+    assert max(map(len, intro.splitlines())) <= 80
 
 
 class TestCamera:
