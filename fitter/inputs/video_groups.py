@@ -46,7 +46,7 @@ def frames_by_group(
     opening = _first_of(packets, ends, is_beginning)
     begin = -_END if is_beginning else None
     while opening:
-        first = opening[0].pts
+        first = opening[0].pts or 0
         begin, end = first if begin is None else begin, ends.get(first, _END)
         parts = _Group(opening, packets, ends)
         last = begin - 1

@@ -122,7 +122,7 @@ class VideoReader:
         try:
             video.container.seek(asked, stream=video.stream, backward=True)
             first = next(packet for packet in video.packets() if packet.pts is not None)
-            lands = self._is_start(first) and first.pts <= wanted
+            lands = self._is_start(first, wanted)
             video.container.seek(asked, stream=video.stream, backward=True)
         except (OSError, StopIteration):
             return False
@@ -130,12 +130,12 @@ class VideoReader:
         self._frames = self._frames_from(video, is_beginning=False)
         return lands
 
-    def _is_start(self, packet: Packet) -> bool:
-        """Whether a packet is one from which decoding can begin, and not another one to which a
-        container gives its time where reading begins in the middle."""
-        place = int(np.searchsorted(self.index.starts, packet.pts))
-        return (
-            place < len(self.index.starts)
-            and self.index.starts[place] == packet.pts
-            and self.index.checks[place] == check_of(packet)
-        )
+    def _is_start(self, packet: Packet, wanted: int) -> bool:
+        """Whether a packet is one from which decoding can begin, not behind the tick that is
+        wanted, and not another one to which a container gives its time where reading begins in
+        the middle."""
+        tick, starts = packet.pts, self.index.starts
+        if tick is None or tick > wanted:
+            return False
+        place = int(np.searchsorted(starts, tick))  # not behind the last: that one is wanted
+        return bool(starts[place] == tick and self.index.checks[place] == check_of(packet))
