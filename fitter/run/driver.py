@@ -36,11 +36,12 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
+    gone = ""
     if request.camera is not None:
         check_request(request, config)
         from fitter.run.camera import recorded
 
-        request = recorded(request, config)
+        request, gone = recorded(request, config)
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
         workers = stack.enter_context(_workers(request, config, inputs))
@@ -63,7 +64,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         passes = passes_of(store, sharing)
         summary = Summary(
             skipped=inputs.source.skipped,
-            broken=inputs.source.broken,
+            broken=[*([gone] if gone else []), *inputs.source.broken],
             trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
             gives_keypoints=not inputs.given.detects,
             folder=inputs.folder,
