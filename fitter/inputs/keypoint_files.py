@@ -8,8 +8,8 @@ A folder
     ``results_<stem>.json`` (mmpose's demos). Frames of a video have
     ``<stem of the video>_<number, 12 digits>_keypoints.json`` (OpenPose), a file in a folder of the
     video's name, ``clip.mp4/00000012_keypoints.json`` or ``clip.mp4/00000012.json``, or one file
-    for all of them, which is called like that of a picture. Two pictures that differ in nothing but their ending would
-    share a file, and are refused.
+    for all of them, which is called like that of a picture. Two pictures that differ in nothing but
+    their ending would share a file, and are refused.
 A JSON list
     An entry for each picture in the order of the sorted names (FreiHAND's layout), or entries that
     say which picture they are of (COCO's results, mmpose's of a video).

@@ -64,7 +64,8 @@ def write_video(
 
     Args:
         path: of the file; its ending chooses the container.
-        pictures: how many frames of `shown`, or uint8 frames of one size, RGB (H, W, 3) or RGBA (H, W, 4).
+        pictures: how many frames of `shown`, or uint8 frames of one size, RGB (H, W, 3) or RGBA
+            (H, W, 4).
         coding: how.
         times: when each frame is shown, in thousandths of a second; None for a steady rate.
         turn: degrees by which players turn the picture counterclockwise.

@@ -77,8 +77,8 @@ def test_k_is_that_of_the_frame_or_else_of_its_video(folder, tmp_path):
     focal = []
     for name in NAMES[:6] + NAMES[8:]:
         image = detect_image(found[name], None, Config())
-        assert image.record is not None and image.record.intrinsics_source == "given"
-        focal.append(float(image.record.intrinsics[0, 0]))
+        assert image.intrinsics_source == "given"
+        focal.append(float(image.intrinsics[0, 0]))
     assert focal == [111, 122, 133, 133, 144, 144, 155]
 
 
@@ -90,10 +90,11 @@ def test_k_of_a_video_is_checked_against_each_frames_own_size(folder, tmp_path):
     images = [detect_image(found[name], None, Config()) for name in NAMES[4:8]]
     assert [image.error_code for image in images] == ["", "", "intrinsics.other_resolution", ""]
     assert "c.mkv/00000002" in images[2].error and "48 x 32" in images[2].error
-    for image, size, focal in zip(images, [SIZE, SIZE, None, SMALL], [144, 144, 0, 72], strict=True):
+    for image, size, focal in zip(
+        images, [SIZE, SIZE, None, SMALL], [144, 144, 0, 72], strict=True
+    ):
         if size is not None:
-            assert image.record is not None
-            assert image.record.size == size and image.record.intrinsics[0, 0] == focal
+            assert image.size == size and image.intrinsics[0, 0] == focal
 
 
 def test_openpose_keypoints_are_those_of_the_frame(folder, tmp_path):
@@ -112,7 +113,7 @@ def test_openpose_keypoints_are_those_of_the_frame(folder, tmp_path):
     found = tasks(folder, keypoints=KeypointFiles.open(tmp_path))
     places = {}
     for name in [*NAMES[:4], *NAMES[7:]]:
-        (hand,) = found[name].keypoints.hands_for(found[name].entry, found[name].index)
+        (hand,) = found[name].keypoints.hands_for(found[name].entry, found[name].place)
         np.testing.assert_array_equal(hand.keypoints[:, 1], np.arange(21))
         places[name] = float(hand.keypoints[0, 0])
     assert list(places.values()) == [10, 11, 20, 21, 13, 30]
