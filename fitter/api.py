@@ -385,7 +385,8 @@ class HandFitter:
         from fitter.workers.image_detector import ImageDetector, find_hands
 
         if hands is not None:
-            return _sized(find_hands(record, hands, mask, None, self.config, through), size)
+            found = find_hands(record, hands, mask, None, self.config, through)
+            return found.of_size(size)
         if self._detector is None:
             self._detector = ImageDetector(self.config, detects=True)
         try:
@@ -395,9 +396,4 @@ class HandFitter:
             # After an error of its own MediaPipe's graph refuses every further image.
             self.close()
             raise
-        return _sized(found, size)
-
-
-def _sized(found: DetectedImage, size: float | None) -> DetectedImage:
-    """What was found in an image, with the size of its hands in metres where it is known."""
-    return found if size is None else found.of_size(size)
+        return found.of_size(size)

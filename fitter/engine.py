@@ -46,6 +46,7 @@ from fitter.hand_slots import (
     expected_hands,
     expected_motion,
     hidden_weighed,
+    image_row,
     judged_hands,
     known_objects,
     known_shapes,
@@ -383,29 +384,3 @@ class Engine:
             motion=None if motion is None else motion[index],
         )
         return RefinedHands(index, result, self.refiner.freed)
-
-
-def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
-    """The row of an image with those of its hands; a failed one's where it has no size."""
-    size, changed = image.file or (None, None)
-    row = ImageRow(
-        image_status="failed",
-        file_size=size,
-        file_time=changed,
-        inputs_digest=image.inputs_digest,
-        time=image.time,
-    )
-    if image.size is None:
-        return replace(row, image_error=image.error)
-    return replace(
-        row.with_lens(image.lens),
-        image_status="ok" if hands else "no_hand",
-        image_width=image.size[0],
-        image_height=image.size[1],
-        intrinsics=image.intrinsics,
-        intrinsics_source=image.intrinsics_source,
-        intrinsics_note=image.intrinsics_note,
-        hands_beyond=image.hands_beyond,
-        hands_left_out=image.hands_left_out,
-        hands=tuple(hands),
-    )

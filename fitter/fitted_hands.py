@@ -21,18 +21,12 @@ from fitter.hand_models.hand_size import HandSize
 from fitter.hand_models.keypoint_definitions import KeypointDefinition
 from fitter.hand_models.keypoint_model import KeypointModel, pose_keypoints
 from fitter.quality.judge import Judgement
-from fitter.records import (
-    LEAST_PRESENCE,
-    FitStatus,
-    HandObservation,
-    HandParams,
-    TrackedHand,
-    mirror_where,
-)
+from fitter.records import LEAST_PRESENCE, FitStatus, HandObservation, HandParams, mirror_where
 from fitter.refinement.refiner import Refined
 from fitter.refinement.scene import focal_applied
 from fitter.solvers.status import Status
 from fitter.store.schema import HandRow
+from fitter.tracked_hands import TrackedHand
 
 _FIT_STATUS: dict[Status, FitStatus] = {
     Status.CONVERGED: "converged",

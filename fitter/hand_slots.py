@@ -31,17 +31,10 @@ from fitter.meshes import HandMeshes
 from fitter.quality.inputs import JudgedHands
 from fitter.quality.judge import HandJudge
 from fitter.quality.visibility import SceneHand, behind_others
-from fitter.records import (
-    ExpectedMotion,
-    HandCrop,
-    HandObservation,
-    HandParams,
-    IntrinsicsSource,
-    NormalisedHands,
-    TrackedHand,
-)
+from fitter.records import HandCrop, HandObservation, HandParams, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.store.schema import HandRow
+from fitter.store.schema import HandRow, ImageRow
+from fitter.tracked_hands import ExpectedMotion, TrackedHand
 
 
 @dataclass(frozen=True)
@@ -257,3 +250,29 @@ def _mesh(meshes: HandMeshes, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) vertices and (F, 3) faces of a fitted hand."""
     assert row.side is not None
     return meshes.vertices(row), meshes.faces(row.side)
+
+
+def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
+    """The row of an image with those of its hands; a failed one's where it has no size."""
+    size, changed = image.file or (None, None)
+    row = ImageRow(
+        image_status="failed",
+        file_size=size,
+        file_time=changed,
+        inputs_digest=image.inputs_digest,
+        time=image.time,
+    )
+    if image.size is None:
+        return replace(row, image_error=image.error)
+    return replace(
+        row.with_lens(image.lens),
+        image_status="ok" if hands else "no_hand",
+        image_width=image.size[0],
+        image_height=image.size[1],
+        intrinsics=image.intrinsics,
+        intrinsics_source=image.intrinsics_source,
+        intrinsics_note=image.intrinsics_note,
+        hands_beyond=image.hands_beyond,
+        hands_left_out=image.hands_left_out,
+        hands=tuple(hands),
+    )

@@ -56,13 +56,9 @@ def evaluate(
     for chunk in truth_in_chunks(images, scored.damaged):
         scored.add(chunk)
         told(min(len(images), len(scored.read) + len(scored.damage)))
-    whole, *parts = (
-        scored.part(name, places, options)
-        for name, places in [
-            ("all", range(len(images))),
-            *((f"{part.start}:{part.stop}", part) for part in options.ranges),
-        ]
-    )
+    named = [(f"{part.start}:{part.stop}", part) for part in options.ranges]
+    every = [("all", range(len(images))), *named]
+    whole, *parts = (scored.part(name, places, options) for name, places in every)
     curves = scored.curves()
     by_joint = dict(zip(KEYPOINT_NAMES, _column_means(1e3 * curves.joints), strict=True))
     fingers = metrics.per_finger(1e3 * curves.joints)

@@ -45,9 +45,10 @@ from fitter.inputs.taken_files import TakenFile
 from fitter.inputs.through_lens import taken_through
 from fitter.inputs.videos import local_image
 from fitter.store.layout import Block
+from fitter.store.optional_variables import LENS_VARIABLES
 from fitter.store.reader import StoreReader
 from fitter.store.rows import disassemble
-from fitter.store.schema import LENS_VARIABLES, HandRow, ImageRow
+from fitter.store.schema import HandRow, ImageRow
 from fitter.store.variables import Variable
 
 _READ = frozenset(

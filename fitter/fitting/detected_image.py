@@ -12,14 +12,8 @@ from fitter.contact.records import PosedObject
 from fitter.errors import UserError
 from fitter.inputs.people import ImagePeople
 from fitter.lens import Lens
-from fitter.records import (
-    HandCrop,
-    HandKey,
-    HandObservation,
-    ImageTracks,
-    IntrinsicsSource,
-    SharedHand,
-)
+from fitter.records import HandCrop, HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.tracked_hands import ImageTracks
 
 
 @dataclass(frozen=True)
@@ -67,8 +61,10 @@ class DetectedImage:
     lens: Lens | None = None
     intrinsics_note: str = ""
 
-    def of_size(self, hand_size: float) -> DetectedImage:
-        """The same where the size of its hands is known, metres; one that a hand has stays."""
+    def of_size(self, hand_size: float | None) -> DetectedImage:
+        """The same where the size of its hands, metres, may be known; one that a hand has stays."""
+        if hand_size is None:
+            return self
         hands = [
             hand if hand.hand_size is not None else replace(hand, hand_size=hand_size)
             for hand in self.hands

@@ -33,8 +33,8 @@ class Sharing(Protocol[Shared]):
 
     @property
     def reads(self) -> frozenset[str]:
-        """Those of `fitter.store.schema.OPTIONAL_DIMENSIONS` whose variables `share` reads; rows of
-        passes before the last one have no others."""
+        """Those of `fitter.store.optional_variables.OPTIONAL_DIMENSIONS` whose variables `share`
+        reads; rows of passes before the last one have no others."""
         ...
 
     @property

@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
-import yaml
 
 from fitter.errors import InputError
 from fitter.inputs.camera_matrices import Belongs, check_intrinsics
+from fitter.inputs.camera_values import (
+    LARGEST_PART,
+    Rows,
+    array_values,
+    xml_values,
+    yaml_values,
+)
 from fitter.inputs.colmap_cameras import colmap_cameras, is_colmap
 from fitter.inputs.json_files import load_json
 from fitter.inputs.lens_files import is_camera, lens_of, several_cameras
@@ -26,6 +31,9 @@ from fitter.lens import Lens
 
 _ASKED = 1000
 """Entries whose principal points are compared."""
+
+_MATRICES = ((9,), (3, 3), (3, 4), (4, 3), (4, 4))
+"""Shapes of one matrix; others are of lists of them."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,9 @@ def read_cameras(path: Path) -> CameraFile:
         return CameraFile(by_name=found, belongs=_belongs(found))
     start = text.lstrip()[:1]
     if ending == ".xml" or start == "<":
-        return _of_content(_xml(path, text), path)
+        return _of_content(xml_values(path, text), path)
     if ending in (".yaml", ".yml") or text.startswith("%YAML"):
-        return _of_content(_yaml(path, text), path)
+        return _of_content(yaml_values(path, text), path)
     if start == "{" or (start == "[" and "," in text):  # NumPy prints brackets without commas
         return _of_content(load_json(path, "intrinsics"), path)
     return CameraFile(_numbers(path, text))
@@ -89,6 +97,8 @@ def camera_of(value: object, where: str) -> np.ndarray | Lens:
 
 def said_of(value: object) -> object:
     """An entry as JSON can hold it."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     return value.as_json() if isinstance(value, Lens) else value
 
 
@@ -102,6 +112,11 @@ def _of_content(content: object, path: Path) -> CameraFile:
         if is_camera(one):
             return CameraFile(camera_of(one, str(path)))
         return CameraFile(by_name=content, belongs=_belongs(content))
+    if isinstance(content, np.ndarray) and content.ndim:
+        if content.shape in _MATRICES:
+            return CameraFile(check_intrinsics(content, str(path)))
+        rows = Rows(content)
+        return CameraFile(by_index=rows, belongs=_belongs(rows))
     if not isinstance(content, list):
         raise InputError("intrinsics.layout", file=path, found=type(content).__name__)
     if _is_matrix(content):
@@ -160,66 +175,15 @@ def _numbers(path: Path, text: str) -> np.ndarray:
 
 
 def _arrays(path: Path) -> object:
-    """The content of a NumPy file as lists, as JSON would have it."""
-    try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found.tolist()
-        with found:
-            arrays = {name: found[name].tolist() for name in found.files}
-    except FileNotFoundError as error:
-        raise InputError("intrinsics.neither", file=path) from error
-    except Exception as error:  # damaged archives raise what zipfile, zlib and NumPy raise
-        raise InputError("intrinsics.no_arrays", file=path, reason=str(error)) from error
-    if len(arrays) == 1 and not is_camera(arrays):
-        (only,) = arrays.values()
-        if np.shape(only) != (3, 3) or "." not in next(iter(arrays)):  # no image's name
-            return only
-    return arrays
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as OpenCV writes it, too: its matrices are mappings with a tag."""
-
-
-def _mapping(loader: yaml.SafeLoader, node: yaml.Node) -> object:
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node, deep=True)
-
-
-for _tag in ("opencv-matrix", "opencv-nd-matrix"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _mapping)
-
-
-def _yaml(path: Path, text: str) -> object:
-    # OpenCV's first line, %YAML:1.0, is none of YAML's directives.
-    text = re.sub(r"\A%YAML[^\n]*\n", "", text)
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "it cannot be parsed"
-        where = "" if mark is None else f" in line {mark.line + 1}"
-        raise InputError("lens.broken_file", file=path, reason=f"{reason}{where}") from error
-
-
-def _xml(path: Path, text: str) -> object:
-    if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):  # entities can grow without end
-        raise InputError("lens.broken_file", file=path, reason="a document type or an entity")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise InputError("lens.broken_file", file=path, reason=str(error)) from error
-    return {part.tag: _element(part) for part in root}
-
-
-def _element(part: ElementTree.Element) -> object:
-    """A value of OpenCV's XML: a mapping, a list of numbers, a number or a word."""
-    if len(part):
-        return {each.tag: _element(each) for each in part}
-    words = (part.text or "").split()
-    try:
-        numbers = [float(word) if set(word) - set("0123456789+-") else int(word) for word in words]
-    except ValueError:
-        return part.text
-    return numbers[0] if len(numbers) == 1 and part.tag != "data" else numbers
+    """The content of a NumPy file; of an archive of one array, which is no camera, that one."""
+    found = array_values(path)
+    if isinstance(found, np.ndarray):
+        return found if found.ndim else found.item()
+    if is_camera(found):
+        small = {name: each for name, each in found.items() if each.size <= LARGEST_PART}
+        return found | {name: each.tolist() for name, each in small.items()}
+    if len(found) == 1:
+        (only,) = found.values()
+        if only.shape != (3, 3) or "." not in next(iter(found)):  # no image's name
+            return only if only.ndim else only.item()
+    return found

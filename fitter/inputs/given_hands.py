@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -59,6 +60,7 @@ def hand_observation(
     depth = None
     if relative_depth is not None:
         depth = numbers(relative_depth, [(21,)], f"{where}, relative_depth").copy()
+        require_reachable(depth, f"{where}, relative_depth")
     array = numbers(keypoints, [(21, 2), (21, 3)], where)
     confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
     least, most = float(confidence.min()), float(confidence.max())
@@ -100,8 +102,18 @@ def _require_pixels(positions: np.ndarray, seen: np.ndarray, where: str) -> None
         if least >= 0 and most <= 1 and seen.any():
             raise InputError("keypoints.normalised", file=where, least=least, most=most)
         raise InputError("keypoints.metres", file=where, limit=LARGEST_METRES)
-    if float(np.abs(positions).max()) > LARGEST_PIXELS:
-        raise InputError("keypoints.too_far", file=where, found=float(np.abs(positions).max()))
+    require_reachable(positions, where)
+
+
+def require_reachable(pixels: np.ndarray, where: str) -> None:
+    """Refuse positions or depths, of any shape, that no picture reaches.
+
+    Raises:
+        InputError: one is beyond `LARGEST_PIXELS`.
+    """
+    largest = float(np.abs(pixels).max())
+    if largest > LARGEST_PIXELS:
+        raise InputError("keypoints.too_far", file=where, found=largest)
 
 
 def sureness(hand: HandObservation) -> float:
@@ -158,7 +170,7 @@ def numbers(value: object, shapes: Sequence[tuple[int, ...]], where: str) -> np.
     expected = " or ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         reason = str(error)
         raise InputError(
             "keypoints.no_numbers", file=where, expected=expected, reason=reason
@@ -169,3 +181,22 @@ def numbers(value: object, shapes: Sequence[tuple[int, ...]], where: str) -> np.
     if not np.isfinite(array).all():
         raise InputError("keypoints.not_finite", file=where)
     return array
+
+
+def whole_number(value: object, what: str, where: str) -> int:
+    """A whole number from outside, which many programs write as 1.0 or "1".
+
+    Args:
+        value: what should be one.
+        what: it is, to name in messages.
+        where: what to name in messages.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        # Neither words nor numbers that no float reaches, nan and infinity among them.
+        with contextlib.suppress(ValueError, OverflowError):
+            if float(value).is_integer():
+                return int(float(value))
+    raise InputError("keypoints.whole_number", file=where, what=what, found=value)

@@ -25,7 +25,8 @@ from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.people import ImagePeople
 from fitter.inputs.through_lens import ThroughLens
-from fitter.records import HandKey, HandObservation, ImageTracks, IntrinsicsSource, SharedHand
+from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
+from fitter.tracked_hands import ImageTracks
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ class Intrinsics:
     @property
     def has_lenses(self) -> bool:
         """Whether a lens that distorts may be among what was given."""
-        every = [self.everywhere, *(self.by_name or {}).values(), *(self.by_index or {}).values()]
+        by_image = ((self.by_name or {}).values(), (self.by_index or {}).values())
+        every = chain([self.everywhere], *by_image)
         return any(
             not each.is_straight if isinstance(each, Lens) else isinstance(each, Mapping)
             for each in every

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fitter.errors import InputError
+from fitter.inputs.given_hands import whole_number
 from fitter.inputs.mediapipe_hands import is_mediapipe
 
 _NAMES = ("image", "image_name", "file_name", "filename", "image_path", "img_path", "img_name")
@@ -51,7 +52,7 @@ def contained(content: object, path: Path) -> Contained:
         return Contained(by_index=dict(enumerate(content)))
     first = content[0]
     if "frame_id" in first:
-        return Contained(by_name=frames_of(content), is_loose=True)
+        return Contained(by_name=frames_of(content, path), is_loose=True)
     if "image_id" in first:
         return Contained(by_name=_grouped(content, path), is_loose=True)
     if (key := next((key for key in _NAMES if isinstance(first.get(key), str)), None)) is not None:
@@ -69,20 +70,24 @@ def _of_object(content: Mapping[str, object], path: Path) -> Contained:
     if isinstance(images, list) and not is_mediapipe(content):
         return contained(images, path)
     listed = content.get("instance_info")
-    if isinstance(listed, list) and listed and "frame_id" in listed[0]:
-        return Contained(by_name=frames_of(listed), is_loose=True)
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if isinstance(listed, list) and isinstance(first, Mapping) and "frame_id" in first:
+        return Contained(by_name=frames_of(listed, path), is_loose=True)
     if any(key in content for key in _ONE) or is_mediapipe(content):
         return Contained(by_index={0: content}, is_single=True)
     return Contained(by_name=content)
 
 
-def frames_of(listed: Sequence[object]) -> dict[str, object]:
+def frames_of(listed: Sequence[object], path: Path) -> dict[str, object]:
     """What mmpose says of the frames of a video, by their numbers as in frames' names.
 
     mmpose counts them from 0 in ``--pred-out-dir`` of its inferencer, and from 1 in its demos.
+
+    Raises:
+        InputError: the number of a frame is none.
     """
     entries = [entry for entry in listed if isinstance(entry, Mapping) and "frame_id" in entry]
-    numbers = [int(str(entry["frame_id"])) for entry in entries]
+    numbers = [whole_number(entry["frame_id"], '"frame_id"', str(path)) for entry in entries]
     first = 1 if numbers and min(numbers) == 1 else 0
     return {
         f"{number - first:0{_FRAME_DIGITS}d}": entry.get("instances")
@@ -95,19 +100,29 @@ def _annotated(content: Mapping[str, object], path: Path) -> dict[str, object]:
     images, annotations = content["images"], content["annotations"]
     assert isinstance(images, list) and isinstance(annotations, list)  # as was asked
     named: dict[str, dict[str, object]] = {}
-    by_id: dict[object, dict[str, object]] = {}
+    by_id: dict[str, list[object]] = {}
     for image in images:
         if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
             raise InputError("keypoints.coco_image", file=path)
         size = {key: image.get(key) for key in ("width", "height")}
-        entry: dict[str, object] = {"annotations": [], **size}
-        named[str(image["file_name"])] = by_id[image.get("id")] = entry
+        listed: list[object] = []
+        named[str(image["file_name"])] = {"annotations": listed, **size}
+        by_id[_identity(image.get("id"), '"id" of images', path)] = listed
     for annotation in annotations:
-        if isinstance(annotation, Mapping) and annotation.get("image_id") in by_id:
-            listed = by_id[annotation["image_id"]]["annotations"]
-            assert isinstance(listed, list)
-            listed.append(annotation)
+        told = annotation.get("image_id") if isinstance(annotation, Mapping) else None
+        identity = _identity(told, '"image_id" of annotations', path)
+        if identity in by_id:
+            by_id[identity].append(annotation)
     return dict(named)
+
+
+def _identity(value: object, what: str, path: Path) -> str:
+    """A number or name of a picture as text, the same of 785, 785.0 and "785"."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError("keypoints.identity", file=path, what=what, found=value)
+    return str(value)
 
 
 def _grouped(results: Sequence[object], path: Path) -> dict[str, object]:
@@ -116,7 +131,8 @@ def _grouped(results: Sequence[object], path: Path) -> dict[str, object]:
     for number, result in enumerate(results):
         if not isinstance(result, Mapping) or "image_id" not in result:
             raise InputError("keypoints.no_image_id", file=path, number=number)
-        found.setdefault(str(result["image_id"]), []).append(result)
+        identity = _identity(result["image_id"], '"image_id" of results', path)
+        found.setdefault(identity, []).append(result)
     return dict(found)
 
 

@@ -34,6 +34,7 @@ from fitter.inputs.given_hands import (
     hand_observation,
     numbers,
     of_untold_side,
+    whole_number,
 )
 from fitter.inputs.mediapipe_hands import is_mediapipe, mediapipe_hands
 from fitter.records import HandObservation
@@ -128,11 +129,14 @@ def _annotations(picture: Mapping[str, object], where: str, size: Size | None) -
     Raises:
         InputError: they are those of a picture of another size.
     """
-    told = (picture.get("width"), picture.get("height"))
-    if size is not None and None not in told and told != size:
-        raise InputError("keypoints.other_size", file=where, expected=size, found=told)
+    sides = [picture.get(key) for key in ("width", "height")]
+    if size is not None and None not in sides:
+        told = tuple(whole_number(side, "width and height", where) for side in sides)
+        if told != size:
+            raise InputError("keypoints.other_size", file=where, expected=size, found=told)
     annotations = picture["annotations"]
-    assert isinstance(annotations, list)  # as they were gathered
+    if not isinstance(annotations, list):
+        raise InputError("keypoints.no_list", file=where, found=type(annotations).__name__)
     return [{**each, "_marked": True} for each in annotations if isinstance(each, Mapping)]
 
 
@@ -187,11 +191,10 @@ def _coco(entry: Mapping[str, object], where: str) -> Iterator[HandObservation]:
 def _mmpose(entry: Mapping[str, object], where: str) -> Iterator[HandObservation]:
     scores = _array_of(entry["keypoint_scores"], where)
     positions = _array_of(entry["keypoints"], where)
-    if positions.ndim != 2 or positions.shape[1] not in (2, 3) or len(scores) != len(positions):
+    if positions.ndim != 2 or positions.shape[1] not in (2, 3) or scores.size != len(positions):
         found = "x".join(map(str, positions.shape))
-        raise InputError(
-            "keypoints.shape", file=where, expected=f"{scores.size}x2", found=found or "none"
-        )
+        expected = f"{scores.size}x2"
+        raise InputError("keypoints.shape", file=where, expected=expected, found=found or "none")
     points = np.column_stack([positions[:, :2], scores.reshape(-1)])
     yield from _person(points, entry, where, SCORES)
 
@@ -274,7 +277,7 @@ def _array_of(value: object, where: str) -> np.ndarray:
     """A value from outside as an array of float64, of any shape, finite."""
     try:
         shape = np.asarray(value, dtype=np.float64).shape
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "keypoints.no_numbers", file=where, expected="keypoints as", reason=str(error)
         ) from error

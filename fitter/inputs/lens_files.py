@@ -8,10 +8,12 @@ All are mappings from names to values once their file is read (`fitter.inputs.ca
 - ROS's ``camera_info``: the same and ``distortion_model``, or ``K``, ``D``, ``width``, ``height``;
 - Kalibr's camchain: ``camera_model``, ``intrinsics`` of four numbers, ``distortion_model``,
   ``distortion_coeffs``, ``resolution``;
-- ours: ``K``, ``distortion``, ``model`` ("pinhole" or "fisheye"), ``size``, as rig files have them.
+- ours: ``K``, ``distortion``, ``model`` ("pinhole" or "fisheye"), ``size``, as rig files have them;
+- those whose parameters have a name each (`fitter.inputs.named_parameters`).
 
-The first three put the centre of the top-left pixel at (0, 0): half a pixel is added to their
-principal points. Ours has it at (0.5, 0.5).
+Calibrations put the centre of the top-left pixel at (0, 0): half a pixel is added to the principal
+point of every matrix that has coefficients beside it, however they are called. Ours, ``K`` with
+``distortion``, has it at (0.5, 0.5), and so has a matrix without coefficients, which is K as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.camera_matrices import check_intrinsics
+from fitter.inputs.named_parameters import NAMES, named_camera
 from fitter.inputs.numbers import as_numbers, shortened
 from fitter.lens import COEFFICIENTS, Lens, LensModel
 
@@ -48,7 +51,9 @@ MODELS: Mapping[str, LensModel] = {
     "rational_polynomial": "pinhole",
     "thin_prism": "pinhole",
     "radtan": "pinhole",
+    "opencv": "pinhole",
     "none": "pinhole",
+    "opencv_fisheye": "fisheye",
     "fisheye": "fisheye",
     "equidistant": "fisheye",
 }
@@ -60,7 +65,12 @@ _ZEROS_AND_MORE = 1e-12
 def is_camera(content: Mapping[str, Any]) -> bool:
     """Whether a mapping says what a camera is, and is none from images' names to their K."""
     names = _plain(content)
-    return any(name in names for name in _MATRIX) or "cameramodel" in names
+    return any(name in names for name in (*_MATRIX, *NAMES, "cameramodel"))
+
+
+def is_part(name: str) -> bool:
+    """Whether K or the coefficients of a lens are called this in a mapping."""
+    return any(each in (*_MATRIX, *_DISTORTION) for each in _plain({name: None}))
 
 
 def several_cameras(content: Mapping[str, Any]) -> list[str]:
@@ -68,7 +78,9 @@ def several_cameras(content: Mapping[str, Any]) -> list[str]:
     found = [
         name
         for name, said in content.items()
-        if isinstance(said, Mapping) and is_camera(said) and re.fullmatch(r"cam(era)?_?\d+", name)
+        if isinstance(said, Mapping)
+        and is_camera(said)
+        and re.fullmatch(r"cam(era)?_?\d+", str(name))
     ]
     return found if len(found) == len(content) else []
 
@@ -84,20 +96,40 @@ def lens_of(content: Mapping[str, Any], where: str) -> Lens:
         InputError: K is none (``intrinsics.*``), or a part of the lens is missing, unknown or not
             what it should be (``lens.*``).
     """
+    content = named_camera(content, where)
     if "cameramodel" in _plain(content) and "intrinsics" in _plain(content):
         return _of_kalibr(content, where)
-    matrix = check_intrinsics(_array(_first(content, _MATRIX), where), where)
+    matrix = check_intrinsics(_matrix(content, where), where)
     given = _first(content, _DISTORTION)
     coefficients = _coefficients(() if given is None else given, where)
     size = _size(content, where)
     said = _first(content, _MODEL)
-    model = _model(content, said, len(coefficients), where)
-    _require_whole(content, where)
+    named = said if said is not None else _first(content, ("cameramodel",))
+    model = _model(content, named, len(coefficients), where)
+    _require_whole(content, size, where)
     if said is not None and size is None and "model" not in content:  # ROS's says both
         raise InputError("lens.no_size", file=where, expected="image_width and image_height")
-    if not ("K" in content and "D" not in content):
+    if given is not None and not _is_ours(content):
         matrix[:2, 2] += 0.5
     return checked_lens(Lens(matrix, model, coefficients, size), where)
+
+
+def _is_ours(content: Mapping[str, Any]) -> bool:
+    """Whether a lens is written as ours: ``K`` and ``distortion``, and nothing else for them."""
+    names = [name for name in _plain(content) if name in (*_MATRIX, *_DISTORTION)]
+    return len(names) == 2 and "K" in content and "distortion" in content
+
+
+def _matrix(content: Mapping[str, Any], where: str) -> Any:
+    """K of a camera, not checked: a matrix, or fx, fy, cx and cy."""
+    given = _array(_first(content, _MATRIX), where)
+    if given is None:
+        raise InputError("lens.lacks", file=where, found="camera_matrix, K or intrinsics")
+    numbers = as_numbers(given)
+    if numbers is None or numbers.shape != (4,):
+        return given
+    fx, fy, cx, cy = numbers.tolist()
+    return [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
 
 
 def checked_lens(lens: Lens, where: str) -> Lens:
@@ -141,7 +173,7 @@ def _model(content: Mapping[str, Any], said: Any, count: int, where: str) -> Len
     if said is None and flag is not None:
         return "fisheye" if flag in (1, True, "1", "true") else "pinhole"
     if said is None:
-        if count == 4 and not ("K" in content and "distortion" in content):
+        if count == 4 and not _is_ours(content):
             # calibrateCamera gives 5 and more, fisheye.calibrate always 4.
             raise InputError("lens.which_model", file=where, found=count)
         return "pinhole"
@@ -151,15 +183,18 @@ def _model(content: Mapping[str, Any], said: Any, count: int, where: str) -> Len
     return found
 
 
-def _require_whole(content: Mapping[str, Any], where: str) -> None:
-    """Refuse ROS's K of whole images where those that are taken are binned or parts of them."""
+def _require_whole(content: Mapping[str, Any], size: tuple[int, int] | None, where: str) -> None:
+    """Refuse ROS's K of whole images where those that are taken are binned or parts of them.
+
+    A region of zeros is the whole image (sensor_msgs/CameraInfo), and so is one of its size."""
     for name in ("binning_x", "binning_y"):
         if content.get(name, 0) not in (0, 1):
             raise InputError("lens.binned", file=where, name=name, found=content[name])
     part = content.get("roi")
-    if isinstance(part, Mapping) and any(
-        part.get(name, 0) for name in ("x_offset", "y_offset", "width", "height")
-    ):
+    if not isinstance(part, Mapping):
+        return
+    region = [part.get(name, 0) for name in ("x_offset", "y_offset", "width", "height")]
+    if any(region) and (size is None or region != [0, 0, *size]):
         found = shortened(dict(part))
         raise InputError("lens.binned", file=where, name="roi", found=found)
 

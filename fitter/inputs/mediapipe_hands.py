@@ -11,11 +11,14 @@ A hand is a list of 21 landmarks, or an object with them as ``landmark`` (a prot
 landmark is an object with x, y and z, or three numbers. Which hand it is stands in ``label``,
 ``category_name`` or ``categoryName``, within one or two more lists or objects.
 
-**MediaPipe names hands as in a mirror**: it takes a picture for that of a camera for selfies, which
-has been mirrored. In any other picture its "Left" is a right hand. So the label is turned round
-here, which is right for the picture that MediaPipe has seen, mirrored or not. Holistic's two names
-come from the person's pose and stay. See github.com/google-ai-edge/mediapipe,
-``docs/solutions/hands.md`` (MULTI_HANDEDNESS).
+**The two generations name opposite sides.** The solutions take a picture for that of a camera for
+selfies, which has been mirrored: in any other picture their "Left" is a right hand (see
+``MULTI_HANDEDNESS`` in ``docs/solutions/hands.md`` of github.com/google-ai-edge/mediapipe). Tasks
+name the hand that the picture shows (``HandLandmarkerResult`` in their reference; measured, see
+`fitter.detection.mediapipe_task`). So the label of the solutions, whose word is ``label`` or whose
+list is ``multi_handedness``, is turned round here, and ``category_name`` stays. Both are right for
+the picture that MediaPipe has seen, mirrored or not. Holistic's two names come from the person's
+pose and stay. A bare word, of which neither is known, does not tell the side.
 """
 
 from __future__ import annotations
@@ -32,13 +35,17 @@ from fitter.inputs.given_hands import (
     hand_observation,
     numbers,
     of_untold_side,
+    require_reachable,
 )
 from fitter.records import HandObservation
 
 _LANDMARKS = ("handlandmarks", "landmarks", "multihandlandmarks", "landmark")
 _HANDEDNESS = ("handedness", "handednesses", "multihandedness", "label")
+_SOLUTIONS = ("multihandlandmarks", "multihandedness", "label")
+"""Keys that the older interface alone has; `label` is where Tasks have `category_name`."""
 _HOLISTIC = {"lefthandlandmarks": "left", "righthandlandmarks": "right"}
 _LABELS = ("label", "categoryname", "displayname")
+_TRUE = {"left": "left", "right": "right"}
 _MIRRORED = {"left": "right", "right": "left"}
 
 
@@ -68,15 +75,16 @@ def mediapipe_hands(
     key = next((key for key in _LANDMARKS if plain.get(key)), None)
     listed = [] if key is None else _listed(plain[key])
     told = next((plain[key] for key in _HANDEDNESS if plain.get(key)), None)
+    is_older = any(plain.get(key) for key in _SOLUTIONS)
     sides = _each(told, len(listed), where)
     hands = []
     for number, (landmarks, label) in enumerate(zip(listed, sides, strict=True)):
         place = f"{where}, landmarks {number}"
-        side, score = ("", 1.0) if label is None else _side(label, place)
-        if plain.get("side") in _MIRRORED:  # of our own: the hand's true side
+        side, score = ("", 1.0) if label is None else _side(label, is_older, place)
+        if isinstance(plain.get("side"), str):  # of our own: the hand's true side
             side = str(plain["side"])
-        elif isinstance(plain.get("score"), int | float) and len(listed) == 1:
-            score = float(str(plain["score"]))
+        elif len(listed) == 1:
+            score = _score(plain.get("score"), score, place)
         hands.append(_hand(landmarks, (side, score), place, size))
     for key, side in _HOLISTIC.items():
         if plain.get(key):
@@ -112,23 +120,43 @@ def _each(told: object, count: int, where: str) -> Sequence[object]:
     return each
 
 
-def _side(told: object, where: str) -> tuple[str, float]:
-    """The true side and its score, of whatever stands around MediaPipe's word for it."""
-    score: object = None
+def _side(told: object, is_older: bool, where: str) -> tuple[str, float]:
+    """The true side and its score, of whatever stands around MediaPipe's word for it.
+
+    Args:
+        told: what is said of one hand.
+        is_older: whether what stands around that is of the solutions.
+        where: what to name in messages.
+
+    Returns:
+        Without a side where nothing tells the solutions from Tasks.
+    """
+    score, key = 1.0, None
     while not isinstance(told, str):
         if isinstance(told, list) and told:
             told = told[0]
         elif isinstance(told, Mapping):
             plain = _plain(told)
-            score = plain.get("score", score)
-            told = next((plain[key] for key in _LABELS if plain.get(key)), None)
-            told = plain.get("classification") if told is None else told
+            score = _score(plain.get("score"), score, where)
+            key = next((key for key in _LABELS if plain.get(key)), None)
+            told = plain.get("classification") if key is None else plain[key]
         else:
             raise InputError("keypoints.label", file=where, found=told)
-    if told.lower() not in _MIRRORED:
+    word = told.lower()
+    if word not in _TRUE:
         raise InputError("keypoints.label", file=where, found=told)
-    sure = float(score) if isinstance(score, int | float) else 1.0
-    return _MIRRORED[told.lower()], sure
+    if key == "categoryname":
+        return _TRUE[word], score
+    return (_MIRRORED[word] if is_older or key == "label" else ""), score
+
+
+def _score(told: object, otherwise: float, where: str) -> float:
+    """What is given as a score, or `otherwise` where nothing is."""
+    if told is None:
+        return otherwise
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= 1:
+        raise InputError("keypoints.score", file=where, found=told)
+    return float(told)
 
 
 def _hand(
@@ -147,6 +175,7 @@ def _hand(
         # Half a pixel, as of our own detector, which is MediaPipe's.
         positions = positions * size + 0.5
         if points.shape[1] == 3 and points[:, 2].any():
+            require_reachable(points[:, 2], where)
             depth = (points[:, 2] - points[0, 2]) * size[0]
     marked = np.column_stack([positions, np.full(21, score)])
     hand = hand_observation(marked, side, where) if side else of_untold_side(marked, where)

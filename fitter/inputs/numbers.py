@@ -18,7 +18,7 @@ def as_numbers(value: object) -> np.ndarray | None:
             found.dtype.kind == "O" and any(isinstance(each, _NO_NUMBERS) for each in found.flat)
         )
         return None if is_words else found.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number of 400 digits
         return None
 
 

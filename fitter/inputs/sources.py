@@ -26,7 +26,8 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import SIDES, ImagePeople, People
-from fitter.records import HandKey, ImageTracks, SharedHand
+from fitter.records import HandKey, SharedHand
+from fitter.tracked_hands import ImageTracks
 
 
 class Names(Protocol):

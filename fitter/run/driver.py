@@ -21,6 +21,7 @@ from fitter.run.telling import report, report_errors
 if TYPE_CHECKING:
     from fitter.groups.sharing import Sharing
     from fitter.run.work import Workers
+    from fitter.store.result_store import ResultStore
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +63,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         sharing = _sharing(config, inputs, workers)
         store = stack.enter_context(open_store(request, config, inputs, workers, sharing))
         passes = passes_of(store, sharing)
-        summary = Summary(
-            skipped=inputs.source.skipped,
-            broken=[*([gone] if gone else []), *inputs.source.broken],
-            trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
-            gives_keypoints=not inputs.given.detects,
-            folder=inputs.folder,
-            unit=inputs.unit,
-            cameras=() if store.rig is None else store.rig.names,
-        )
+        summary = _empty_summary(request, inputs, store, gone)
         if store.was_there:
             is_fixed = any(each.given is not None for each in passes[:1])
             take_up(store, passes[0].rows, inputs, summary, is_fixed)
@@ -93,6 +86,21 @@ def run(request: RunRequest, config: Config) -> Summary:
     if summary.was_stopped:
         raise KeyboardInterrupt
     return summary
+
+
+def _empty_summary(
+    request: RunRequest, inputs: RunInputs, store: ResultStore, gone: str
+) -> Summary:
+    """Of a run that has not begun; `gone` says that its camera went away, or is empty."""
+    return Summary(
+        skipped=inputs.source.skipped,
+        broken=[*([gone] if gone else []), *inputs.source.broken],
+        trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
+        gives_keypoints=not inputs.given.detects,
+        folder=inputs.folder,
+        unit=inputs.unit,
+        cameras=() if store.rig is None else store.rig.names,
+    )
 
 
 def _workers(

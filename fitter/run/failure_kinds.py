@@ -20,6 +20,32 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "keypoints.": ("has unusable keypoints", "have unusable keypoints", "see docs/inputs.md"),
     "json.": ("lacks a file that was promised", "lack files that were promised", "see its name"),
     "intrinsics.": ("has no usable K", "have no usable K", "see docs/inputs.md"),
+    "lens.": ("has no usable lens", "have no usable lens", "see docs/inputs.md"),
+    "video.": (
+        "is a frame that cannot be read",
+        "are frames that cannot be read",
+        "see docs/video.md, or convert the video anew",
+    ),
+    "camera.": (
+        "came from a camera that cannot be read",
+        "came from a camera that cannot be read",
+        "is it connected?",
+    ),
+    "hand.": (
+        "is another image than the one of its hands",
+        "are other images than those of their hands",
+        "give the images that were fitted",
+    ),
+    "shard.": (
+        "cannot be read from its tar file",
+        "cannot be read from their tar files",
+        "copy or pack it anew",
+    ),
+    "address.": (
+        "cannot be read from its address",
+        "cannot be read from their addresses",
+        "does the server answer?",
+    ),
     "mask.": ("has an unusable mask", "have unusable masks", "see docs/inputs.md"),
     "object": ("has unusable objects", "have unusable objects", "see docs/inputs.md"),
     "worker.undetectable": (

@@ -48,14 +48,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.cameras:
         _say_views(summary, say)
     _say_left(summary, say)
-    if summary.masks_found is not None:
-        found = f"masks found for {count(summary.masks_found, 'image')}"
-        if not summary.cameras:
-            found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
-        say(found)
-    if summary.masks_rejected:
-        hands = count(summary.masks_rejected, "hand")
-        say(f"{hands} fitted without a mask, because it contradicted the keypoints")
+    _say_masks(summary, say)
     if summary.skipped:
         kinds = ", ".join(sorted(summary.skipped))
         say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
@@ -77,15 +70,27 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if not summary.has_results:
         say(f"no results to read yet, they are those of the last pass; --resume continues {out}")
         return
-    if summary.overlays is not None:
-        say(f"overlays: {summary.overlays}")
-    say(f"results: {out}")
-    if summary.hands:
-        _say_next(summary, out, say)
+    _say_next(summary, out, say)
+
+
+def _say_masks(summary: Summary, say: Callable[[str], None]) -> None:
+    if summary.masks_found is not None:
+        found = f"masks found for {count(summary.masks_found, 'image')}"
+        if not summary.cameras:
+            found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
+        say(found)
+    if summary.masks_rejected:
+        hands = count(summary.masks_rejected, "hand")
+        say(f"{hands} fitted without a mask, because it contradicted the keypoints")
 
 
 def _say_next(summary: Summary, out: Path, say: Callable[[str], None]) -> None:
-    """What can be done with the results."""
+    """Where the results are, and what can be done with them."""
+    if summary.overlays is not None:
+        say(f"overlays: {summary.overlays}")
+    say(f"results: {out}")
+    if not summary.hands:
+        return
     place = shlex.quote(str(out))
     if not summary.cameras:
         page = shlex.quote(str(out.with_suffix(".html")))

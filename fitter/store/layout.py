@@ -22,15 +22,17 @@ from fitter.rig import Rig
 from fitter.store.block_sizes import chunk_length
 from fitter.store.image_names import SizedNames
 from fitter.store.older import FORMAT_VERSION
+from fitter.store.optional_variables import (
+    LENS_VARIABLES,
+    OPTIONAL_DIMENSIONS,
+    PEOPLE_VARIABLES,
+    TRACK_VARIABLES,
+)
 from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
 from fitter.store.row_names import create_names, write_names
 from fitter.store.schema import (
     DIMENSION_LABELS,
     JOINT_DIMENSIONS,
-    LENS_VARIABLES,
-    OPTIONAL_DIMENSIONS,
-    PEOPLE_VARIABLES,
-    TRACK_VARIABLES,
     with_initialisations,
 )
 from fitter.store.variables import Variable

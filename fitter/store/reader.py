@@ -24,14 +24,14 @@ from fitter.store.older import (
     stored_name,
     with_todays_options,
 )
-from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
-from fitter.store.rows import disassemble, disassemble_frames
-from fitter.store.schema import (
+from fitter.store.optional_variables import (
     LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
     PEOPLE_VARIABLES,
     TRACK_VARIABLES,
 )
+from fitter.store.row_kinds import FRAMES, IMAGES, RowKind
+from fitter.store.rows import disassemble, disassemble_frames
 from fitter.store.variables import Variable
 
 if TYPE_CHECKING:  # what only asks whether there is a store need not wait for Zarr

@@ -3,16 +3,18 @@
 Frame by frame the hands found are assigned to the tracklets that were there before, at the least
 sum of costs (`scipy.optimize.linear_sum_assignment`): how far the 21 keypoints lie from where the
 tracklet's motion has them, in lengths of the hand; how much the distance from the camera differs;
-and how sure the sides are that they differ. A tracklet that finds no hand for `COAST` seconds
-ends. Then tracklets of one side whose times do not overlap are linked to tracks, again at the least
-sum: of the time between, and of the way from where one ended to where the next began. The side is
-decided once for each track, by the probabilities of all its frames.
+and how sure the sides are that they differ. A tracklet that finds no hand for `COAST` seconds, or
+for `LOST` times the usual step of frames that are far apart, ends. Then tracklets of one side whose
+times do not overlap are linked to tracks where a hand may have moved from one to the next, again at
+the least sum: of the time between, and of the way from where one ended to where the next began. The
+side is decided once for each track, by the probabilities of all its frames.
 
 Frames are taken in order, and of a video that is over only a few numbers a tracklet are kept.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -20,14 +22,16 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fitter.records import Side
-from fitter.tracks.linking import Tracklet, linked
+from fitter.tracks.linking import Tracklet, farthest, linked
 
-COAST = 0.4
-"""Seconds for which a tracklet waits for its hand."""
+COAST, LOST = 0.4, 2.5
+"""Seconds for which a tracklet waits for its hand at least, and steps from frame to frame where
+these are longer: one frame that lost the hand ends no tracklet, at any rate."""
+STEPS = 9
+"""The last steps of a video whose median is its usual one."""
 SPEED_KEPT = 0.25
-"""Seconds for which it goes on as it moved."""
-FARTHEST, FARTHER = 1.0, 2.0
-"""Cost above which no hand is taken, and by how much it rises with each second without one."""
+"""Seconds for which a tracklet goes on as it moved; for no longer where frames are far apart, since
+hands turn back within a second."""
 SIDE_COST, DEPTH_COST = 0.7, 0.5
 """Of sides that are surely different, and of distances whose logarithms differ by 1."""
 WAIT_COST, YOUNG_COST = 0.5, 0.3
@@ -130,6 +134,16 @@ class _Video:
     live: list[_Live] = field(default_factory=list)
     tracklets: list[Tracklet] = field(default_factory=list)
     time: float = -np.inf
+    steps: deque[float] = field(default_factory=lambda: deque(maxlen=STEPS))
+
+    def go_on(self, time: float, max_gap: float) -> None:
+        """To the next frame; tracklets that have waited for too long end."""
+        if np.isfinite(self.time):
+            self.steps.append(time - self.time)
+        self.time = time
+        usual = float(np.median(self.steps)) if self.steps else 0.0
+        wait = max(COAST, min(LOST * usual, max_gap))
+        self.live = [live for live in self.live if time - live.time <= wait]
 
 
 def associate(
@@ -139,7 +153,8 @@ def associate(
 
     Args:
         frames: of all videos, those of one in the order of time and after each other; a video that
-            comes back is another one.
+            comes back is another one. Frames without a time, or none after the one before, are in
+            no track.
         max_gap: seconds for which a hand may be out of sight.
         least_frames: that a track has at least.
     """
@@ -154,10 +169,13 @@ def associate(
         tracks.extend(Track(done.name, *each) for each in found)
 
     for frame in frames:
-        if video is None or frame.video != video.name or not frame.time > video.time:
+        if video is None or frame.video != video.name:
             if video is not None:
                 end(video)
             video = _Video(frame.video)
+        if not frame.time > video.time:
+            continue
+        video.go_on(frame.time, max_gap)
         first = len(of_tracklet)
         for slot, number in zip(frame.slots, _assigned(video, frame, least_frames), strict=True):
             if number >= 0:
@@ -174,13 +192,11 @@ def associate(
 
 def _assigned(video: _Video, frame: FrameHands, least_frames: int) -> list[int]:
     """The number of the tracklet of each hand of the next frame of a video, -1 for none."""
-    video.time = frame.time
-    video.live = [live for live in video.live if frame.time - live.time <= COAST]
     hands = range(len(frame.slots))
     costs = np.array([[_cost(live, frame, h) for h in hands] for live in video.live])
     costs = costs.reshape(len(video.live), len(hands))
     waited = np.array([frame.time - live.time for live in video.live])
-    barred = costs > (FARTHEST + FARTHER * waited)[:, None]
+    barred = costs > farthest(waited)[:, None]
     young = np.array([live.frames < least_frames for live in video.live], float)
     costs = costs + (WAIT_COST * waited + YOUNG_COST * young)[:, None]
     # One that no tracklet may take costs more than any number that may be taken.
@@ -219,8 +235,11 @@ def _continued(video: _Video, frame: FrameHands, h: int, live: _Live | None) -> 
         live = _Live(len(video.tracklets), frame.time, keypoints, depth, np.zeros(2))
         video.live.append(live)
         video.tracklets.append(
-            Tracklet(frame.time, frame.number, middle, length, frame.time, frame.number, middle)
-        )
+            Tracklet(
+                frame.time, frame.number, middle, depth,
+                frame.time, frame.number, middle, depth, length,
+            )
+        )  # fmt: skip
     else:
         live.velocity = (middle - live.keypoints.mean(axis=0)) / (frame.time - live.time)
         live.time, live.keypoints = frame.time, keypoints
@@ -232,6 +251,8 @@ def _continued(video: _Video, frame: FrameHands, h: int, live: _Live | None) -> 
         end=frame.time,
         last=frame.number,
         end_place=middle,
+        start_depth=before.start_depth if np.isfinite(before.start_depth) else live.depth,
+        end_depth=live.depth,
         length=max(before.length, length),
         frames=live.frames,
         right=live.probability,

@@ -16,6 +16,15 @@ from fitter.records import Side
 WAY_COST = 0.3
 """Of a way of one length of the hand for each second of the gap and one at once, beside 1 of the
 whole time that a hand may be gone."""
+FARTHEST, FARTHER, REACH = 1.0, 2.0, 6.0
+"""Lengths of the hand that it may be from where it is expected, by how much they rise with each
+second, and their bound: a metre or so, what an arm reaches from where its hand usually is."""
+MOST_RATIO = 2.5
+"""Of the distances from the camera, and of the lengths in the picture, of what may be one hand."""
+FEW = 2
+"""Times the least frames of a track; what was found in fewer may be no hand, and is linked only to
+what lies at most `FARTHEST` from it."""
+# not published: the cost was chosen on rendered videos
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Tracklet:
         start, end: seconds.
         first, last: numbers of frames.
         start_place, end_place: (2,) pixels, middle of its keypoints.
-        length: pixels, of its keypoints' box.
+        start_depth, end_depth: metres from the camera; NaN where no fit tells.
+        length: pixels, of its keypoints' box, the largest of all frames.
         frames: in which it was found.
         right: mean probability that it is a right hand.
     """
@@ -34,10 +44,12 @@ class Tracklet:
     start: float
     first: int
     start_place: np.ndarray
-    length: float
+    start_depth: float
     end: float
     last: int
     end_place: np.ndarray
+    end_depth: float
+    length: float
     frames: int = 0
     right: float = 0.5
 
@@ -52,6 +64,11 @@ class Linked(NamedTuple):
     frames: int
 
 
+def farthest(seconds: np.ndarray) -> np.ndarray:
+    """(N,) lengths of a hand that it may be from where it is expected after (N,) seconds."""
+    return np.minimum(FARTHEST + FARTHER * seconds, REACH)
+
+
 def linked(
     tracklets: Sequence[Tracklet], max_gap: float, least_frames: int
 ) -> tuple[list[Linked], list[int]]:
@@ -64,7 +81,8 @@ def linked(
     """
     kept = [k for k, each in enumerate(tracklets) if each.frames >= least_frames]
     following = {
-        kept[k]: kept[after] for k, after in _links([tracklets[k] for k in kept], max_gap).items()
+        kept[k]: kept[after]
+        for k, after in _links([tracklets[k] for k in kept], max_gap, FEW * least_frames).items()
     }
     before = {after: k for k, after in following.items()}
     found: list[Linked] = []
@@ -92,8 +110,23 @@ def linked(
     return found, places
 
 
-def _links(tracklets: Sequence[Tracklet], max_gap: float) -> dict[int, int]:
-    """Which tracklet each goes on in."""
+def _way(one: Tracklet, other: Tracklet, sure: int) -> float | None:
+    """Lengths of the hand from where a tracklet ended to where another one began; None where they
+    cannot be one hand."""
+    gap = other.start - one.end
+    if gap <= 0 or (one.right > 0.5) != (other.right > 0.5):
+        return None
+    way = float(np.linalg.norm(other.start_place - one.end_place)) / max(one.length, other.length)
+    few = min(one.frames, other.frames) < sure
+    if way > (FARTHEST if few else farthest(np.array(gap))):
+        return None
+    # Depths are NaN of hands that no fit tells of: they bar nothing.
+    ratios = np.array([other.start_depth / one.end_depth, other.length / one.length])
+    return None if (np.abs(np.log(ratios)) > np.log(MOST_RATIO)).any() else way
+
+
+def _links(tracklets: Sequence[Tracklet], max_gap: float, sure: int) -> dict[int, int]:
+    """Which tracklet each goes on in; those of fewer than `sure` frames may be no hands."""
     edges = []
     for k, one in enumerate(tracklets):
         for later in range(k + 1, len(tracklets)):
@@ -101,9 +134,8 @@ def _links(tracklets: Sequence[Tracklet], max_gap: float) -> dict[int, int]:
             gap = other.start - one.end
             if gap > max_gap:
                 break  # those after begin later still
-            if gap > 0 and (one.right > 0.5) == (other.right > 0.5):
-                length = max(one.length, other.length)
-                way = float(np.linalg.norm(other.start_place - one.end_place)) / length
+            way = _way(one, other, sure)
+            if way is not None:
                 cost = gap / max(max_gap, 1e-9) + WAY_COST * way / (1 + gap)
                 edges.append((k, later, cost))
     if not edges:

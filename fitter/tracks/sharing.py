@@ -19,7 +19,7 @@ from fitter.groups.people import PART, PeopleShared, PeopleSharing, parts_of, sh
 from fitter.hand_models.motion import RIGID
 from fitter.inputs.frame_names import video_of
 from fitter.inputs.sources import Sources
-from fitter.records import ExpectedMotion, HandKey, ImageTracks, SharedHand, TrackedHand
+from fitter.records import HandKey, SharedHand
 from fitter.store.files import refused_as
 from fitter.store.people import PEOPLE
 from fitter.store.reader import StoreReader
@@ -37,6 +37,7 @@ from fitter.store.tracks import (
     write_tracks,
 )
 from fitter.system.messages import count
+from fitter.tracked_hands import ExpectedMotion, ImageTracks, TrackedHand
 from fitter.tracks.association import Association, FrameHands, Track, associate
 from fitter.tracks.messages import Messages, Motion, Places
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from fitter.engine import Engine, image_row
+from fitter.engine import Engine
 from fitter.fitting.detected_frame import DetectedFrame, view_row
 from fitter.fitting.detected_image import DetectedImage
+from fitter.hand_slots import image_row
 from fitter.inputs.frame_sources import FrameTask, Task
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row

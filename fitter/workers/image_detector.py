@@ -23,8 +23,9 @@ from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
-from fitter.records import HandCrop, HandObservation, ImageRecord, ImageTracks
+from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
+from fitter.tracked_hands import ImageTracks
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,7 @@ def _detect(
     found = replace(found, intrinsics_note=task.intrinsics_note(size, exif, source))
     if objects:
         found = replace(found, objects=objects)
-    if task.hand_size is not None:
-        found = found.of_size(task.hand_size)
+    found = found.of_size(task.hand_size)
     return found if task.people is None else found.of_people(task.people, task.shared)
 
 

@@ -42,6 +42,8 @@ _INTRINSICS = {
     "row by its width and the second by its height",
     "intrinsics.small_focal_length": "expected a focal length in pixels for {image} ({width} x "
     "{height}), found {found:g}",
+    "intrinsics.too_large": "expected arrays of cameras, of {most} MB or less once unpacked, found "
+    "{found} MB",
     "intrinsics.transposed": _K + "which is the transpose of one, as MATLAB has it; transpose it, "
     "and take 0.5 off cx and cy if pixels count from 1",
     "intrinsics.unknown_file": "expected a file with cameras (JSON, YAML, XML, .npy, .npz, numbers "
@@ -49,6 +51,9 @@ _INTRINSICS = {
 }
 
 _LENS = {
+    "lens.apart": "expected the coefficients of a lens in one list, found {found}, of which the "
+    "order, the model and the first pixel are not said; write camera_matrix and "
+    "distortion_coefficients as OpenCV has them, or K and distortion as we have",
     "lens.aside": "expected a lens that shows something within {found:g} degrees of its axis, "
     "found one that does not",
     "lens.binned": "expected a lens of the pictures as they are, found {name} of {found}: K is "
@@ -70,6 +75,8 @@ _LENS = {
     "lens.no_numbers": "expected numbers as coefficients of a lens, found {found}",
     "lens.no_size": "expected {expected}, the size of the pictures that K is for, found nothing",
     "lens.not_finite": "expected finite numbers in a lens, found nan or infinity",
+    "lens.other_coefficients": "expected the coefficients {expected} of a {model} lens, found "
+    "{found} beside them",
     "lens.other_camera": "expected the lens of {image}, which has {found[0]} x {found[1]} pixels, "
     "found one of pictures of {expected[0]} x {expected[1]}, another aspect",
     "lens.several": "expected one camera, found {found}; leave the one that took the pictures, or "

@@ -44,6 +44,7 @@ _KEYPOINTS = {
     "keypoints.count": "expected one entry for each of the {count} pictures, found {found}",
     "keypoints.handedness": "expected the handedness of each of the {expected} hands, found "
     "{found}",
+    "keypoints.identity": "expected {what} to be a number or a name, found {found!r}",
     "keypoints.label": "expected MediaPipe's handedness to be Left or Right, found {found!r}",
     "keypoints.layout": "expected a JSON list or object with keypoints, found {found}",
     "keypoints.metres": "expected positions in pixels (u, v, confidence), found numbers all below "
@@ -77,6 +78,8 @@ _KEYPOINTS = {
     "keypoints.parameters": "expected keypoints in pixels, found the parameters of a body or hand "
     "model (as of Hand4Whole), which say nothing of pixels: give the keypoints that they were "
     "fitted to",
+    "keypoints.score": "expected the score of a hand's side as a number from 0 to 1, found "
+    "{found!r}",
     "keypoints.shape": "expected {expected} numbers, found {found}",
     "keypoints.shared_entry": "expected an entry for every picture, found that {one!r} and "
     "{other!r} share {shared!r}",
@@ -86,6 +89,7 @@ _KEYPOINTS = {
     "keypoints.too_far": "expected positions in pixels, found {found:g}, which no picture reaches",
     "keypoints.untold_side": 'expected which hand it is, left or right as "side", found nothing '
     "that says so, and the detector, which is asked then, sees no hand there",
+    "keypoints.whole_number": "expected a whole number as {what}, found {found!r}",
 }
 
 _HAND_SIZES = {

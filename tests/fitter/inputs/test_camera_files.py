@@ -212,6 +212,63 @@ def test_colmap_cameras(tmp_path, name):
     np.testing.assert_array_equal(found.intrinsics, [[fx, 0, 320], [0, fy, 240], [0, 0, 1]])
 
 
+@pytest.mark.parametrize(
+    "said, half",
+    [
+        ({"K": K, "distortion": FIVE}, 0.0),  # ours
+        ({"K": K, "distortion": FOUR, "model": "fisheye", "size": SIZE}, 0.0),
+        ({"K": K, "dist": FIVE}, 0.5),
+        ({"K": K, "D": FIVE}, 0.5),
+        ({"K": K, "D": FIVE, "distortion": FIVE}, 0.5),
+        ({"k": K, "d": FIVE}, 0.5),
+        ({"k": K, "distortion": FIVE}, 0.5),
+        ({"mtx": K, "dist": FIVE}, 0.5),
+        ({"cameraMatrix": K, "distCoeffs": FIVE}, 0.5),
+        ({"camera_matrix": K, "distortion": FIVE}, 0.5),
+        ({"camera_matrix": K, "distortion_coefficients": FIVE}, 0.5),
+        ({"camera_matrix": K, "dist_coeffs": []}, 0.5),
+        ({"intrinsic_matrix": K, "distortion_coeffs": FIVE}, 0.5),
+        ({"intrinsics": [520, 515, 330, 236], "dist": FIVE}, 0.5),
+        ({"fx": 520, "fy": 515, "cx": 330, "cy": 236, "distortion": FIVE}, 0.5),
+        ({"K": K}, 0.0),  # no lens: K as it is
+        ({"k": K}, 0.0),
+        ({"mtx": K}, 0.0),
+        ({"camera_matrix": K, "size": SIZE}, 0.0),
+        ({"cam_matrix": K}, 0.0),
+        ({"intrinsics": [520, 515, 330, 236], "width": 640, "height": 480}, 0.0),
+        ({"fx": 520, "fy": 515, "cx": 330, "cy": 236}, 0.0),
+    ],
+)
+def test_half_a_pixel_is_added_where_coefficients_are_and_not_ours(tmp_path, said, half):
+    (tmp_path / "c.json").write_text(json.dumps(said))
+    found = read_cameras(tmp_path / "c.json").one
+    np.testing.assert_array_equal(found.intrinsics, K + np.array([[0, 0, half]] * 2 + [[0, 0, 0]]))
+
+
+REGION = "roi: {x_offset: 0, y_offset: 0, height: 480, width: 640, do_rectify: false}\n"
+
+
+@pytest.mark.parametrize(
+    "region, is_whole",
+    [
+        (REGION, True),
+        (REGION.replace("480", "0").replace("640", "0"), True),
+        (REGION.replace("480", "240"), False),
+        (REGION.replace("x_offset: 0", "x_offset: 8"), False),
+        (REGION.replace("640", "0"), False),
+    ],
+)
+def test_ros_regions_that_are_the_whole_image_are_none(tmp_path, region, is_whole):
+    path = tmp_path / "c.yaml"
+    text = ROS.replace("MODEL", "plumb_bob").replace("COUNT", "5").replace("DATA", str(FIVE))
+    path.write_text(text + region)
+    if is_whole:
+        np.testing.assert_allclose(read_cameras(path).one.intrinsics, HALF)
+        return
+    with raises("lens.binned", name="roi"):
+        read_cameras(path)
+
+
 TWO = "1 SIMPLE_PINHOLE 640 480 500 320 240\n2 SIMPLE_RADIAL 640 480 400 320 240 -0.1\n"
 
 

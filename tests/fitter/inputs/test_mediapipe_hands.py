@@ -1,5 +1,8 @@
 """MediaPipe's results as people write them to JSON."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,9 @@ from fitter.inputs.keypoint_layouts import hands_in
 from tests.support.errors import raises
 
 SIZE = (640, 480)
+EXAMPLES = Path(__file__).parents[3] / "examples"
+RESULTS = Path(__file__).parent / "mediapipe_two_hands.json"
+"""Of mediapipe 0.10.21 on examples/two_hands.jpg: of its Tasks and of its solutions."""
 
 
 @pytest.fixture
@@ -33,50 +39,74 @@ def check(hand, side, shares, score=1.0):
 
 
 def layouts(shares):
-    """One hand that MediaPipe calls Left, score 0.9, as its interfaces give it."""
+    """One hand of which MediaPipe says Left, score 0.9, as its interfaces give it, and which hand
+    it is: "" where nothing tells which interface it was."""
     told = {"index": 0, "score": 0.9}
     points = objects(shares, visibility=0.0, presence=0.0)
     return {
-        "tasks": {
+        "tasks": ("left", {
             "handedness": [[{**told, "category_name": "Left", "display_name": "Left"}]],
             "hand_landmarks": [points],
             "hand_world_landmarks": [objects(shares * 0.1)],
-        },
-        "tasks in JavaScript": {
+        }),
+        "tasks in JavaScript": ("left", {
             "landmarks": [points],
             "worldLandmarks": [objects(shares * 0.1)],
             "handednesses": [[{**told, "categoryName": "Left", "displayName": "Left"}]],
-        },
-        "solutions": {
+        }),
+        "tasks, hand by hand": ("left", {
+            "hands": [{"handedness": {**told, "category_name": "Left"}, "landmarks": points}]
+        }),
+        "solutions": ("right", {
             "multi_hand_landmarks": [{"landmark": points}],
             "multi_handedness": [{"classification": [{**told, "label": "Left"}]}],
-        },
-        "solutions in JavaScript": {
+        }),
+        "solutions in JavaScript": ("right", {
             "multiHandLandmarks": [objects(shares)],
             "multiHandedness": [{**told, "label": "Left"}],
-        },
-        "rows of numbers": {
+        }),
+        "solutions, their words alone": ("right", {
+            "multi_hand_landmarks": [points], "handedness": ["Left"], "score": 0.9
+        }),
+        "a label": ("right", [{"label": "Left", "score": 0.9, "landmarks": points}]),
+        "a label within": ("right", {
+            "landmarks": points, "handedness": {"label": "Left", "score": 0.9}
+        }),
+        "a bare word": ("", {
             "hands": [{"handedness": "Left", "score": 0.9, "landmarks": shares.tolist()}]
-        },
-        "a label": [{"label": "Left", "score": 0.9, "landmarks": points}],
+        }),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", layouts(np.zeros((21, 3))))
-def test_left_in_a_mirror_is_a_right_hand(shares, layout):
-    (hand,) = hands_in(layouts(shares)[layout], "a.json", SIZE)
-    check(hand, "right", shares, 0.9)
+def test_solutions_name_sides_as_in_a_mirror_and_tasks_the_true_ones(shares, layout):
+    side, content = layouts(shares)[layout]
+    (hand,) = hands_in(content, "a.json", SIZE)
+    check(hand, side or hand.side, shares, 0.9)
+    assert hand.side_score == (1.0 if side else SIDE_UNTOLD)
 
 
-def test_two_hands_keep_their_sides(shares, rng):
+@pytest.mark.parametrize("interface", ["tasks", "solutions"])
+def test_results_of_an_example_name_its_true_hands(interface):
+    truth = json.loads((EXAMPLES / "ground_truth.json").read_text())["hands"]
+    truth = [hand for hand in truth if hand["image"] == "two_hands.jpg"]
+    found = hands_in(json.loads(RESULTS.read_text())[interface], "a.json", SIZE)
+    assert len(found) == len(truth) == 2
+    for hand in truth:
+        nearest = min(found, key=lambda each: np.abs(each.keypoints - hand["keypoints_2d"]).mean())
+        assert np.abs(nearest.keypoints - hand["keypoints_2d"]).mean() < 20
+        assert (nearest.side, nearest.side_score) == (hand["side"], 1.0)
+
+
+def test_two_hands_keep_their_sides(shares):
     other = shares + [0.05, -0.05, 0]
     content = {
         "handedness": [[{"category_name": "Right"}], [{"category_name": "Left"}]],
         "hand_landmarks": [objects(shares), objects(other)],
     }
     first, second = hands_in(content, "a.json", SIZE)
-    check(first, "left", shares)
-    check(second, "right", other)
+    check(first, "right", shares)
+    check(second, "left", other)
     content["handedness"].pop()
     with raises("keypoints.handedness", file="a.json", expected=2, found=1):
         hands_in(content, "a.json", SIZE)
@@ -126,14 +156,17 @@ def test_landmarks_that_are_pixels_already(shares):
         ({"hand_landmarks": [["a"] * 21]}, "no_numbers", {}),
         ({"handedness": [[{"category_name": "Both"}]]}, "label", {"found": "Both"}),
         ({"handedness": [[]]}, "label", {"found": []}),
+        ({"handedness": [[{"category_name": "Left", "score": 3}]]}, "score", {"found": 3}),
+        ({"score": True}, "score", {"found": True}),
+        ({"side": "Left"}, "side", {"found": "Left"}),
     ],
 )
 def test_what_is_wrong_is_named(shares, change, code, facts):
-    content = {**layouts(shares)["tasks"], **change}
+    content = {**layouts(shares)["tasks"][1], **change}
     with raises(f"keypoints.{code}", **facts):
         hands_in(content, "a.json", SIZE)
 
 
 def test_shares_need_the_size_of_their_picture(shares):
     with raises("keypoints.no_size"):
-        hands_in(layouts(shares)["tasks"], "a.json", None)
+        hands_in(layouts(shares)["tasks"][1], "a.json", None)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fitter.config.options import load_config
-from fitter.engine import image_row
 from fitter.errors import sentence
 from fitter.fitted_hands import without_phantom
+from fitter.hand_slots import image_row
 from fitter.records import LEAST_PRESENCE
 from fitter.run.summary import Summary
 from fitter.run.telling import report

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from fitter.errors.sentences import SENTENCES
 from fitter.run.failure_kinds import by_kind
 from fitter.run.summary import Summary
 from fitter.run.telling import report, report_errors
@@ -62,11 +64,23 @@ def test_without_errors_a_quiet_run_says_nothing():
     assert told == []
 
 
-def test_every_code_that_fails_an_image_has_a_kind():
+OF_IMAGES = (
+    "address", "camera", "hand", "image", "intrinsics", "json", "keypoints", "lens", "mask",
+    "object", "shard", "video", "worker",
+)  # fmt: skip
+"""What codes of errors begin with that fail an image."""
+
+
+def test_every_code_that_fails_an_image_has_a_kind_and_a_way_out():
     """The general kind is for faults that nobody has thought of."""
-    codes = ["image.damaged", "json.missing", "mask.size", "object.far", "worker.undetectable"]
-    said = list(by_kind(Counter(codes), "image", None))
-    assert len(said) == len(codes) and not any("another reason" in line for line in said)
+    codes = [code for code in SENTENCES if code.split(".")[0] in OF_IMAGES]
+    codes.remove("worker.lost_at_start")  # ends the run
+    assert {code.split(".")[0] for code in codes} == set(OF_IMAGES)
+    for code in codes:
+        for number in (1, 2):
+            (said,) = by_kind(Counter({code: number}), "image", None)
+            assert re.fullmatch(rf"{number} images? .* \(.+\): the store says why", said), code
+            assert "another reason" not in said and "other reasons" not in said, code
 
 
 def test_what_to_do_next_is_said_where_there_are_hands():

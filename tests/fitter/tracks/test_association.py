@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fitter.tracks import Association, associate
 from fitter.tracks.association import FrameHands
@@ -24,12 +26,13 @@ def video(
     name: str = "clip.mp4",
     first: int = 0,
     shuffled: bool = True,
+    rate: float = RATE,
 ) -> list[FrameHands]:
     """Frames of hands that move along paths; they change slots at random."""
     rng = np.random.default_rng(1)
     found = []
     for number in range(frames):
-        time = number / RATE
+        time = number / rate
         places = [(h, path(time)) for h, path in enumerate(paths)]
         there = [(h, place) for h, place in places if place is not None]
         if shuffled:
@@ -166,3 +169,110 @@ def test_a_video_without_hands_has_no_tracks() -> None:
     found = associate(video([lambda t: None], [0.9], 10))
     assert found.tracks == []
     assert len(found.image) == 0
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 1.0, 2.0, 2.5, 5.0, 25.0])
+def test_frames_that_are_far_apart_have_tracks(rate) -> None:
+    """Of two hands that wave, one frame of one of which is lost."""
+    paths: list[Path] = [
+        lambda t: (150 + 70 * np.sin(1.3 * t), 200.0, 0.5),
+        lambda t: None if round(t * rate) == 20 else (500 + 70 * np.cos(1.7 * t), 220.0, 0.5),
+    ]
+    found = associate(video(paths, [0.9, 0.2], 40, rate=rate))
+    tracks = sorted((t.side, t.first, t.last, t.frames) for t in found.tracks)
+    assert tracks == [("left", 0, 39, 39), ("right", 0, 39, 40)]
+
+
+def test_frames_farther_apart_than_a_hand_may_be_gone_have_none() -> None:
+    frames = video([lambda t: (150.0, 200.0, 0.5)], [0.9], 20, rate=0.1)
+    assert associate(frames, max_gap=9.0).tracks == []
+    assert [track.frames for track in associate(frames, max_gap=11.0).tracks] == [20]
+
+
+def test_one_step_that_is_long_is_not_the_usual_one() -> None:
+    """A pause in a video of 25 frames a second is a gap, whatever frames are beside it."""
+    frames = video([lambda t: (150.0, 200.0, 0.5)], [0.9], 60)
+    late = [replace(f, time=f.time + (3.0 if f.number >= 30 else 0.0)) for f in frames]
+    assert len(associate(late, max_gap=2.0).tracks) == 2
+    assert len(associate(late, max_gap=4.0).tracks) == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "time"), [(0, np.nan), (20, np.nan), (39, np.nan), (20, 0.1), (20, 19 / RATE)]
+)
+def test_a_frame_without_a_time_of_its_own_parts_no_track(lost, time) -> None:
+    frames = video([crossing(50, 30, 0.5)], [0.9], 40)
+    frames[lost] = replace(frames[lost], time=time)
+    found = associate(frames)
+    without = [k for k in range(40) if k != lost]
+    assert [track.frames for track in found.tracks] == [len(without)]
+    np.testing.assert_array_equal(found.image, without)
+
+
+def seen(*spans: tuple[float, float, tuple[float, float, float]]) -> Path:
+    """A hand that is still, somewhere else in each span of seconds."""
+    return lambda t: next((place for start, stop, place in spans if start <= t < stop), None)
+
+
+HERE = (100.0, 100.0, 0.5)
+LENGTH = float(np.ptp(SHAPE, axis=0).max())
+
+
+@pytest.mark.parametrize(
+    ("there", "tracks"),
+    [
+        ((100 + 2 * LENGTH, 100.0, 0.5), 1),
+        ((100 + 5 * LENGTH, 100.0, 0.7), 1),
+        ((100 + 7 * LENGTH, 100.0, 0.5), 2),
+        ((100.0, 100 + 29 * LENGTH, 0.5), 2),
+        ((100.0, 100.0, 0.17), 2),
+        ((100.0, 100.0, 1.5), 2),
+    ],
+)
+def test_a_hand_that_comes_back_out_of_reach_is_another_person_s(there, tracks) -> None:
+    frames = video([seen((0, 2, HERE), (8, 11, there))], [0.9], 275)
+    assert len(associate(frames).tracks) == tracks
+
+
+def test_the_size_in_the_picture_tells_persons_apart_where_no_fit_tells_the_distance() -> None:
+    frames = video([seen((0, 2, HERE), (8, 11, HERE))], [0.9], 275)
+    for k, frame in enumerate(frames):
+        scale = 1.0 if frame.time < 4 else 0.3
+        points = scale * (frame.keypoints - 100) + 100
+        frames[k] = replace(frame, keypoints=points, depth=np.full(len(points), np.nan))
+    assert len(associate(frames).tracks) == 2
+    same = [replace(f, depth=np.full(len(f.slots), np.nan)) for f in frames if f.time < 2]
+    later = [replace(f, time=f.time + 6, image=f.image + 150) for f in same]
+    assert len(associate([*same, *later]).tracks) == 1
+
+
+def test_a_cut_ends_the_tracks_of_what_was_shown_before() -> None:
+    """From one frame to the next the right hand is another person's; the left one is where it
+    was."""
+    there = (100 + 3 * LENGTH, 100.0, 0.5)
+    paths = [seen((0, 2, HERE), (2, 4, there)), lambda t: (400.0, 400.0, 0.6)]
+    found = associate(video(paths, [0.9, 0.1], 100))
+    tracks = sorted((t.side, t.first, t.last) for t in found.tracks)
+    assert tracks == [("left", 0, 99), ("right", 0, 49), ("right", 50, 99)]
+
+
+def test_two_persons_keep_their_right_hands_when_both_come_back() -> None:
+    other = (100 + 4 * LENGTH, 100.0, 0.5)
+    paths = [seen((0, 2, HERE), (4, 6, HERE)), seen((0, 2, other), (4, 6, other))]
+    frames = video(paths, [0.9, 0.9], 150)
+    found = associate(frames)
+    assert [len(each) for each in who(found, frames, paths).values()] == [1, 1]
+    assert [track.frames for track in found.tracks] == [100, 100]
+
+
+@pytest.mark.parametrize("lengths", [1.5, 29.0])
+def test_a_chance_find_in_a_gap_is_not_the_hand(lengths) -> None:
+    """It is found in no fewer frames than a track has, where the hand might have come to."""
+    phantom = (100 + lengths * LENGTH, 100.0, 0.5)
+    path = seen((0, 2, HERE), (2.6, 2.72, phantom), (3.4, 6, HERE))
+    found = associate(video([path], [0.9], 150), least_frames=3)
+    assert [(t.first, t.last, t.frames) for t in found.tracks] == [(0, 149, 115), (65, 67, 3)]
+    # Where the hand was it may well be the hand.
+    near = seen((0, 2, HERE), (2.6, 2.72, (110.0, 100.0, 0.5)), (3.4, 6, HERE))
+    found = associate(video([near], [0.9], 150), least_frames=3)
+    assert [track.frames for track in found.tracks] == [118]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fitter.config.options import load_config
-from fitter.engine import image_row
+from fitter.hand_slots import image_row
 from fitter.inputs.images import read_image
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.inputs.keypoint_files import KeypointFiles
