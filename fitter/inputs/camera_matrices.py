@@ -33,6 +33,10 @@ lenses are off by a few hundredths. # not published"""
 _TIGHT_SHARE = 0.02
 """The first of these for the one K of the one image that it names, which may well be of a crop."""
 
+_SQUARE = 1.15
+"""Longer over shorter side up to which an image may be taken for one that stands upright: then a
+principal point near the middle of the one lies near that of the other. # not published"""
+
 _FARTHEST_CENTRE = 0.95
 """Share of half a side by which one camera's principal point may be off the middle of its images.
 # not published"""
@@ -71,7 +75,7 @@ def check_intrinsics(value: object, where: str) -> np.ndarray:
     matrix = _alone(matrix)
     other = _other_matrix(matrix)
     if other is not None:
-        raise InputError(f"intrinsics.{other}", file=where, found=shortened(matrix.tolist()))
+        raise InputError(other, file=where, found=shortened(matrix.tolist()))
     if matrix.shape != (3, 3):
         raise InputError("intrinsics.shape", file=where, shape=list(matrix.shape))
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
@@ -99,18 +103,18 @@ def _has_form(matrix: np.ndarray) -> bool:
 
 
 def _other_matrix(matrix: np.ndarray) -> str | None:
-    """What a matrix that is not K probably is, as the last word of a code; None for no guess."""
+    """What a matrix that is not K probably is, as the code that says so; None for no guess."""
     if matrix.shape in ((3, 4), (4, 4)):
         return _other_of_four(matrix)
     if matrix.shape != (3, 3):
         return None
     if _is_rotation(matrix):
-        return None if np.array_equal(matrix, np.eye(3)) else "pose"
+        return None if np.array_equal(matrix, np.eye(3)) else "intrinsics.pose"
     if _has_form(matrix.T) and not _has_form(matrix) and matrix[2, :2].any():
-        return "transposed"
+        return "intrinsics.transposed"
     (fx, _, cx), (_, fy, cy), _ = matrix.tolist()
     is_inverse = 0 < max(fx, fy) < 0.1 and max(cx, cy) < 0 and matrix[2, 2] == 1
-    return "inverse" if is_inverse else None
+    return "intrinsics.inverse" if is_inverse else None
 
 
 def _other_of_four(matrix: np.ndarray) -> str | None:
@@ -120,11 +124,11 @@ def _other_of_four(matrix: np.ndarray) -> str | None:
         last = [matrix[3], matrix[:, 3]]
         # OpenGL's bottom row takes the w of a point from its z; Direct3D writes the transpose.
         if any(abs(row[2]) == 1 and not row[[0, 1, 3]].any() for row in last):
-            return "opengl"
+            return "intrinsics.opengl"
         if _is_rotation(matrix[:3, :3]):
-            return "pose"
-        return "projection" if np.array_equal(matrix[3], [0, 0, 0, 1]) else None
-    return "pose" if _is_rotation(matrix[:, :3]) else "projection"
+            return "intrinsics.pose"
+        return "intrinsics.projection" if np.array_equal(matrix[3], [0, 0, 0, 1]) else None
+    return "intrinsics.pose" if _is_rotation(matrix[:, :3]) else "intrinsics.projection"
 
 
 def _is_rotation(matrix: np.ndarray) -> bool:
@@ -145,16 +149,15 @@ def require_size(
 
     Raises:
         InputError: its focal lengths are no pixels, its pixels far from square, or it is of an
-            image of another resolution or of a part of another one.
+            image of another resolution, of one that is turned by a quarter, or of a part of
+            another one.
     """
     facts = {"file": origin, "image": image, "width": size[0], "height": size[1]}
     fx, fy = matrix[0, 0].item(), matrix[1, 1].item()
     cx, cy = matrix[:2, 2].tolist()
     if max(fx, fy) < _SHARES and max(abs(cx), abs(cy)) <= 1 and min(size) > 2:
-        kind = "shares" if min(cx, cy) > 0.2 else "device"
-        raise InputError(
-            f"intrinsics.{kind}", file=origin, image=image, found=shortened(matrix.tolist())
-        )
+        code = "intrinsics.shares" if min(cx, cy) > 0.2 else "intrinsics.device"
+        raise InputError(code, file=origin, image=image, found=shortened(matrix.tolist()))
     if min(fx, fy) < MIN_FOCAL_RATIO * max(size):
         raise InputError("intrinsics.small_focal_length", **facts, found=min(fx, fy))
     if of == "crops":
@@ -165,9 +168,23 @@ def require_size(
     whole = tuple(np.rint(2 * centre).astype(int).tolist())
     if min(share) > 0 and abs(share[0] / share[1] - 1) < same and abs(share[0] - 1) > _LEAST_OTHER:
         raise InputError("intrinsics.other_resolution", **facts, whole=whole, share=1 / share[0])
+    if max(size) > _SQUARE * min(size) and _is_turned(centre, size, of):
+        raise InputError("intrinsics.turned", **facts, cx=cx, cy=cy, whole=whole)
     if of == "image":
         return
     if max(fx, fy) > _SQUAREST * min(fx, fy):
         raise InputError("intrinsics.not_square", **facts, fx=fx, fy=fy)
     if np.abs(share - 1).max() > _FARTHEST_CENTRE:
         raise InputError("intrinsics.far_centre", **facts, cx=cx, cy=cy, whole=whole)
+
+
+def _is_turned(centre: np.ndarray, size: tuple[int, int], of: Belongs) -> bool:
+    """Whether a principal point (2,) is the middle of an image of the other orientation.
+
+    That one may have another resolution, but not where K is of one image by its name, which may
+    well be a crop: its principal point has to be the very middle.
+    """
+    share = 2 * centre / np.array(size[::-1])
+    if of == "image":
+        return bool(np.abs(share - 1).max() < _TIGHT_SHARE)
+    return bool(min(share) > 0 and abs(share[0] / share[1] - 1) < _SAME_SHARE)

@@ -41,7 +41,7 @@ def hand_observation(
     Args:
         keypoints: what should be 21x2 (u, v) or 21x3 (u, v, confidence), in canonical order and
             pixels of the upright image; a missing confidence counts as 1.
-        side: what should be "left" or "right".
+        side: what should be "left" or "right", in capitals or not.
         where: what to name in messages.
         relative_depth: what should be 21 numbers, in pixels relative to the wrist, positive away
             from the camera; or None.
@@ -55,7 +55,8 @@ def hand_observation(
         InputError: the side is neither; or there are other shapes, numbers that are not finite,
             positions that are no pixels, or confidences beyond `confidences`.
     """
-    if side not in ("left", "right"):
+    named = side.lower() if isinstance(side, str) else side
+    if named not in ("left", "right"):
         raise InputError("keypoints.side", file=where, found=side)
     depth = None
     if relative_depth is not None:
@@ -74,7 +75,7 @@ def hand_observation(
     return HandObservation(
         keypoints=array[:, :2].copy(),
         confidence=confidence,
-        side=side,
+        side=named,
         side_score=1.0,
         score=float(confidence.mean()),
         relative_depth=depth,

@@ -46,6 +46,9 @@ _INTRINSICS = {
     "{found} MB",
     "intrinsics.transposed": _K + "which is the transpose of one, as MATLAB has it; transpose it, "
     "and take 0.5 off cx and cy if pixels count from 1",
+    "intrinsics.turned": "expected K of {image} ({width} x {height}), found a principal point of "
+    "{cx:g}, {cy:g}, which is that of a picture of about {whole[0]} x {whole[1]}: of one turned by "
+    "a quarter, or cx and cy are swapped; give K of the picture as it is seen, upright",
     "intrinsics.unknown_file": "expected a file with cameras (JSON, YAML, XML, .npy, .npz, numbers "
     "as text, COLMAP's cameras.txt), found something else",
 }

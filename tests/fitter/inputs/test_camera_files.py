@@ -86,6 +86,7 @@ WRONG = {
     "shares": [[0.81, 0, 0.516], [0, 1.07, 0.49], [0, 0, 1]],
     "device": [[2.2, 0, 0.03], [0, 2.2, -0.02], [0, 0, 1]],
     "other_resolution": np.diag([6.3, 6.3, 1]) @ [[480, 0, 320], [0, 480, 240], [0, 0, 1]],
+    "turned": [[520, 0, 244], [0, 515, 316], [0, 0, 1]],
     "far_centre": [[1400, 0, 960], [0, 1400, 540], [0, 0, 1]],
     "not_square": [[520, 0, 330], [0, 100, 236], [0, 0, 1]],
     "form": [[520, 0, 330], [0, 515, 236], [0, 0.1, 1]],
@@ -104,6 +105,33 @@ def test_k_of_another_resolution_says_what_to_multiply_it_by(tmp_path):
     (tmp_path / "k.txt").write_text("3000 0 2016 0 3000 1512 0 0 1")
     with raises("intrinsics.other_resolution", whole=(4032, 3024), share=640 / 4032):
         camera(tmp_path / "k.txt")
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 6.3])
+def test_k_of_the_portrait_picture_is_none_of_the_landscape_one(tmp_path, share):
+    """At any resolution: cameras calibrate at another one than they record at."""
+    scale = np.diag([share, share, 1.0])
+    upright = scale @ [[620, 0, 240], [0, 620, 320], [0, 0, 1]]
+    np.savetxt(tmp_path / "k.txt", upright)
+    whole = (round(480 * share), round(640 * share))
+    with raises("intrinsics.turned", image="a.jpg", width=640, height=480, whole=whole):
+        camera(tmp_path / "k.txt")
+    if share == 1:
+        np.testing.assert_array_equal(camera(tmp_path / "k.txt", size=(480, 640)), upright)
+
+
+def test_the_quarter_turn_is_asked_of_no_crop_and_of_no_square(tmp_path):
+    swapped = [[620, 0, 240], [0, 620, 320], [0, 0, 1]]
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps({"a.jpg": swapped, "b.jpg": K}))
+    np.testing.assert_array_equal(camera(path), swapped)
+    path.write_text(json.dumps({"a.jpg": [[620, 0, 120], [0, 620, 160], [0, 0, 1]]}))
+    assert camera(path)[0, 2] == 120
+    path.write_text(json.dumps({"a.jpg": swapped}))
+    with raises("intrinsics.turned"):
+        camera(path)
+    path.write_text(json.dumps([[480, 0, 108], [0, 480, 116], [0, 0, 1]]))
+    assert camera(path, size=(224, 224))[0, 2] == 108
 
 
 def test_crops_have_their_principal_points_anywhere(tmp_path):

@@ -229,6 +229,7 @@ def test_a_hand_from_arrays(keypoints):
     np.testing.assert_array_equal(hand.keypoints, keypoints[:, :2])
     np.testing.assert_array_equal(hand.relative_depth, depth)
     assert hand.side == "left" and not np.shares_memory(hand.keypoints, keypoints)
+    assert hand_observation(keypoints, "Right", "hand 0").side == "right"
     with raises("keypoints.side", file="hand 0", found=None):
         hand_observation(keypoints, None, "hand 0")
     with raises("keypoints.shape", file="hand 0", expected="21x2 or 21x3", found="20x3"):

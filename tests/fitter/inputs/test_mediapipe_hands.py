@@ -125,8 +125,9 @@ def test_holistic_names_hands_by_their_person(shares):
 
 
 def test_a_side_of_ours_is_the_true_one(shares):
-    (hand,) = hands_in([{"side": "left", "landmarks": objects(shares)}], "a.json", SIZE)
-    check(hand, "left", shares)
+    for side in ("left", "Left"):
+        (hand,) = hands_in([{"side": side, "landmarks": objects(shares)}], "a.json", SIZE)
+        check(hand, "left", shares)
 
 
 def test_without_handedness_the_side_is_untold(shares):
@@ -158,7 +159,7 @@ def test_landmarks_that_are_pixels_already(shares):
         ({"handedness": [[]]}, "label", {"found": []}),
         ({"handedness": [[{"category_name": "Left", "score": 3}]]}, "score", {"found": 3}),
         ({"score": True}, "score", {"found": True}),
-        ({"side": "Left"}, "side", {"found": "Left"}),
+        ({"side": "up"}, "side", {"found": "up"}),
     ],
 )
 def test_what_is_wrong_is_named(shares, change, code, facts):

@@ -40,6 +40,34 @@ def test_only_what_is_doubtful_is_told() -> None:
     assert [kind for kind, _ in camera_doubts(both)] == ["exif", "far"]
 
 
+def test_a_hand_at_the_lens_is_asked_about_like_one_far_away() -> None:
+    notes = CameraNotes()
+    notes.add("close.jpg", row(0.11, intrinsics_source="given"))
+    assert not notes.sentences()
+    notes.add("near.jpg", row(0.046, intrinsics_source="given"))
+    (near,) = notes.sentences()
+    assert near.startswith("1 image with a hand less than 0.1 m") and "(near.jpg: 0.046 m)" in near
+
+
+def camera_row(focal: float, **facts: str) -> ImageRow:
+    matrix = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
+    return ImageRow(
+        image_status="no_hand", intrinsics=matrix, image_width=640, image_height=480, **facts
+    )
+
+
+def test_a_given_k_that_sees_more_than_lenses_do_is_asked_about() -> None:
+    # A lens of 10 mm has 10 / 43.27 of the diagonal of 800 pixels: 185.
+    assert not camera_doubts(camera_row(186, intrinsics_source="given"))
+    assert not camera_doubts(camera_row(77.5, intrinsics_source="given", lens_model="fisheye"))
+    assert not camera_doubts(camera_row(77.5, intrinsics_source="exif"))
+    ((kind, reason),) = camera_doubts(camera_row(77.5, intrinsics_source="given"))
+    assert (kind, reason) == ("wide", "153 degrees")
+    notes = CameraNotes()
+    notes.add("a.jpg", camera_row(77.5, intrinsics_source="given"))
+    assert "more than a lens of 10 mm" in notes.sentences()[0] and "a.jpg" in notes.sentences()[0]
+
+
 def test_a_run_stores_and_tells_what_it_believed(say) -> None:
     Path("cameras").mkdir()
     with Image.open(HAND) as image:
