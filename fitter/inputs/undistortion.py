@@ -81,7 +81,7 @@ class Undistortion:
 
         if distorted.dtype != bool:
             return cv2.remap(
-                distorted, self._nearest(), None, cv2.INTER_NEAREST,
+                distorted, self._nearest(), self.maps[1], cv2.INTER_NEAREST,
                 borderMode=cv2.BORDER_CONSTANT,
             )  # fmt: skip
 
