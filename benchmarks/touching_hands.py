@@ -19,6 +19,8 @@ M-PD
     fitted together: others have a hand that is found in the other's place, or is taken for none.
 swapped fingers
     fingertips that are drawn to a tip of the other hand instead of to their own.
+phantoms in groups
+    finds that are neither hand of the pair and yet push one.
 missed
     pairs of which the detector did not find both hands; they are in no other column.
 """
@@ -126,6 +128,9 @@ def _one(pair: FoundPair, rows: dict[str, ImageRow], engine: BothWays) -> dict[s
         "kind": pair.seen.kind,
         "found": [number is not None for number in of],
         "phantoms": len(pair.detected.hands) - sum(number is not None for number in of),
+        "phantoms_in_groups": sum(
+            bool(hand.touch_group) for k, hand in enumerate(rows["together"].hands) if k not in of
+        ),
         "true_penetration": penetration(
             [hand.vertices for hand in true], [hand.side for hand in true], engine
         ),
@@ -183,6 +188,7 @@ def figures(pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "both_missed": sum(not any(pair["found"]) for pair in pairs),
         "failed": sum("failed" in pair for pair in pairs),
         "phantoms": sum(pair["phantoms"] for pair in pairs),
+        "phantoms_in_groups": sum(pair.get("phantoms_in_groups", 0) for pair in pairs),
         "wrong_sides": sum(pair.get("wrong_sides", 0) for pair in pairs),
         "taken_for_none": sum(pair.get("taken_for_none", 0) for pair in pairs),
     }

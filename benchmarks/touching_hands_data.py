@@ -25,6 +25,7 @@ from fitter.fitting.initializer import Predictions
 from fitter.fitting.keypoint_fit import KeypointFit
 from fitter.hand_models import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
+from fitter.hand_models.motion import HandMotion
 from fitter.hand_slots import Slot
 from fitter.interaction.joint_stage import JointStage
 from fitter.metrics import pa_mpjpe, penetration_depth
@@ -194,7 +195,7 @@ class BothWays(Engine):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._stages = {
+        self.ways: dict[str, JointStage] = {
             way: JointStage(
                 self.refiner, config.interaction.model_copy(update={"enabled": together})
             )
@@ -206,7 +207,7 @@ class BothWays(Engine):
     def both(self, images: Sequence[DetectedImage]) -> dict[str, list[ImageRow]]:
         """The rows of images, fitted alone and together."""
         rows = {}
-        for way, stage in self._stages.items():
+        for way, stage in self.ways.items():
             self.interaction = stage
             with self.watch.part(way):
                 rows[way] = self.fit(images)
@@ -223,11 +224,12 @@ class BothWays(Engine):
         fit: KeypointFit,
         predictions: Predictions,
         known: KnownShape,
+        motion: HandMotion | None,
     ) -> RefinedHands | None:
         return self._once(
             "refine",
             slots,
-            lambda: super(BothWays, self)._refine(slots, hands, fit, predictions, known),
+            lambda: super(BothWays, self)._refine(slots, hands, fit, predictions, known, motion),
         )
 
     def _once(self, name: str, slots: Sequence[Slot], work: Callable[[], Any]) -> Any:

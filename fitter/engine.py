@@ -6,8 +6,7 @@ DetectedFrame -> `Engine.fit_frames` -> FrameRow, likewise.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,7 @@ from fitter.hand_models.motion import HandMotion, PoseBasis
 from fitter.hand_models.pose_prior import load_pose_prior, on_skeleton, pose_prior_identity
 from fitter.hand_slots import (
     Slot,
+    batches_of,
     beside_others,
     expected_hands,
     expected_motion,
@@ -57,7 +57,7 @@ from fitter.hand_slots import (
 from fitter.interaction.joint_stage import JointStage
 from fitter.interaction.pictured import HandsOfPictures
 from fitter.meshes import HandMeshes
-from fitter.quality.judge import HandJudge
+from fitter.quality.judge import HandJudge, Judgement
 from fitter.quality.model import quality_identity
 from fitter.records import HandParams, NormalisedHands
 from fitter.refinement.refiner import Refined, Refiner
@@ -101,13 +101,13 @@ class Engine:
         self.definition = KeypointDefinition.of(right, definition)
 
     def fit(self, images: Sequence[DetectedImage]) -> list[ImageRow]:
-        """Fit every hand of the images, at most `batch_size` at a time; one row an image.
+        """Fit every hand of the images, about `batch_size` at a time; one row an image.
 
         A row's last digits may depend on the other images: on a CPU the same images always give
         the same rows.
         """
         rows: list[HandRow] = []
-        for batch in self._batches(images):
+        for batch in batches_of(images, self.config.run.batch_size):
             rows += self._fit_batch(batch)
         found, filled = iter(rows), self._filled(images)
         together = [
@@ -187,23 +187,6 @@ class Engine:
             **{f"{name}_sha256": digest for name, digest in networks.items()},
         }
 
-    def _batches(self, images: Sequence[DetectedImage]) -> Iterator[list[DetectedImage]]:
-        """Images of about `batch_size` hands together; all hands of an image stay in one batch."""
-        count = sum(len(image.hands) for image in images)
-        # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
-        batches = max(1, math.ceil(count / self.config.run.batch_size))
-        size = max(1, math.ceil(count / batches))
-        batch: list[DetectedImage] = []
-        hands = 0
-        for image in images:
-            if hands and hands + len(image.hands) > size:
-                yield batch
-                batch, hands = [], 0
-            batch.append(image)
-            hands += len(image.hands)
-        if hands:
-            yield batch
-
     def _fit_batch(self, images: Sequence[DetectedImage]) -> list[HandRow]:
         """Hands of one batch: mirrored in, predicted, fitted, refined, mirrored out."""
         slots = [Slot.of(image, h) for image in images for h in range(len(image.hands))]
@@ -222,16 +205,19 @@ class Engine:
             self.fit_model, hands, config, initialisations, from_keypoints, known, motion
         )
         refined = self._refine(slots, hands, fit, predictions, known, motion)
-        refined, together = self._together(images, slots, observed, predictions, refined)
-        fitted = FittedHands.of(
-            self.fit_model.keypoints,
-            fit,
-            refined,
-            observed.intrinsics,
-            observed.is_left,
-            self.definition,
-        )
-        judged = self.judge(judged_hands(slots, alone, predictions, fitted))
+
+        def told(refined: RefinedHands | None) -> tuple[FittedHands, Judgement]:
+            right, definition = self.fit_model.keypoints, self.definition
+            K, is_left = observed.intrinsics, observed.is_left
+            fitted = FittedHands.of(right, fit, refined, K, is_left, definition)
+            return fitted, self.judge(judged_hands(slots, alone, predictions, fitted))
+
+        eligible = np.array([not hand.is_doubtful for hand in observations])
+        if (least := self.config.output.min_quality) > 0 and self.interaction.is_wanted:
+            # What is refused afterwards may push nothing.
+            eligible &= told(refined)[1].probability >= least
+        refined, together = self._together(images, slots, observed, predictions, refined, eligible)
+        fitted, judged = told(refined)
         sources = ["keypoints", *predictions.initialisations, TRACK_INITIALISATION]
         rows = fitted.rows(observations, sources, judged)
         rows = [
@@ -258,9 +244,10 @@ class Engine:
         observed: ObservationBatch,
         predictions: Predictions,
         refined: RefinedHands | None,
+        eligible: np.ndarray,
     ) -> tuple[RefinedHands | None, dict[int, dict[str, Any]]]:
-        """Hands of one image that touch, fitted together; and, by place among the slots, what
-        their rows say of it."""
+        """Hands of one image that touch, those that are `eligible` (B,) bool, fitted together; and,
+        by place among the slots, what their rows say of it."""
         if refined is None or not self.interaction.is_wanted:
             return refined, {}
         places = refined.index.tolist()
@@ -273,7 +260,7 @@ class Engine:
                 left=observed.is_left[refined.index],
                 intrinsics=observed.intrinsics[refined.index],
                 masks=[predictions.masks[place] for place in places],
-                eligible=np.array([not hand.is_doubtful for hand in hands]),
+                eligible=eligible[places],
                 sureness=np.array([hand.score for hand in hands]),
                 people=[hand.person for hand in hands],
             )

@@ -3,8 +3,9 @@ hands of several views go through alike."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -250,6 +251,19 @@ def _mesh(meshes: HandMeshes, row: HandRow) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) vertices and (F, 3) faces of a fitted hand."""
     assert row.side is not None
     return meshes.vertices(row), meshes.faces(row.side)
+
+
+def batches_of(images: Sequence[DetectedImage], size: int) -> Iterator[list[DetectedImage]]:
+    """Images with hands, those of about `size` hands together; all hands of an image stay in one
+    batch."""
+    shown = [image for image in images if image.hands]
+    count = sum(len(image.hands) for image in shown)
+    # As many as needed, of one size: a last batch of a few hands would cost almost a whole one.
+    batches = math.ceil(count / size)
+    before = itertools.accumulate((len(image.hands) for image in shown), initial=0)
+    numbered = zip(shown, (hands * batches // count for hands in before), strict=False)
+    for _, batch in itertools.groupby(numbered, key=lambda each: each[1]):
+        yield [image for image, _ in batch]
 
 
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import Field
 
 from fitter.config.section import Section
@@ -73,9 +75,11 @@ class InteractionConfig(Section):
         "any hand's keypoints by more than this share of the longer side of their box",
     )
 
-    @property
-    def penetration_weights(self) -> list[float]:
-        """The weight of penetration in each round. Hands deep in each other have surfaces that push
-        to all sides: first they come apart by what the picture says of their depths."""
-        later = [self.penetration_weight * 10.0**-k for k in range(self.rounds - 2, -1, -1)]
-        return [0.0, *later] if self.rounds > 1 else [self.penetration_weight]
+    def of_rounds(self) -> list[Self]:
+        """What each round weighs. Hands deep in each other have surfaces that push to all sides:
+        first they come apart by what the picture says of their depths."""
+        if self.rounds == 1:
+            return [self]
+        shares = [0.0, *(10.0**-k for k in range(self.rounds - 2, -1, -1))]
+        weights = [share * self.penetration_weight for share in shares]
+        return [self.model_copy(update={"penetration_weight": weight}) for weight in weights]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fitter.contact.contact_points import Contacts, ContactTable, contacts
     from fitter.contact.distance import signed_distance, signed_distance_reference
     from fitter.contact.grid import DistanceGrid
-    from fitter.contact.pair_energies import PenetrationForm, attraction, penetration
+    from fitter.contact.pair_energies import PenetrationForm, attraction, biweight, penetration
     from fitter.contact.parts import HandParts
     from fitter.contact.records import ObjectMesh, PosedObject, SignedDistance, Surface
     from fitter.contact.self_contact import self_contacts, self_penetration
@@ -39,6 +39,7 @@ __all__ = [
     "SignedDistance",
     "Surface",
     "attraction",
+    "biweight",
     "closed",
     "contacts",
     "penetration",
@@ -52,7 +53,7 @@ _HOMES = {
     "contact_points": ("ContactTable", "Contacts", "contacts"),
     "distance": ("signed_distance", "signed_distance_reference"),
     "grid": ("DistanceGrid",),
-    "pair_energies": ("PenetrationForm", "attraction", "penetration"),
+    "pair_energies": ("PenetrationForm", "attraction", "biweight", "penetration"),
     "records": ("ObjectMesh", "PosedObject", "SignedDistance", "Surface"),
     "parts": ("HandParts",),
     "self_contact": ("self_contacts", "self_penetration"),

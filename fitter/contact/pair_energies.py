@@ -75,11 +75,26 @@ def attraction(first: Surface, second: Surface, reach: float) -> Tensor:
 
     def one_way(one: Surface, other: Surface) -> Tensor:
         near = contacts(one, other, reach)
-        gap = near.gap.clamp_min(0) / reach
-        pulled = -((1 - gap.square()) ** 3) * reach**2 / 6
-        return near.sum(pulled) / near.vertices_count
+        return near.sum(biweight(near.gap, reach)[0]) / near.vertices_count
 
     return (one_way(first, second) + one_way(second, first)).to(first.vertices.dtype)
+
+
+def biweight(gap: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """Tukey's biweight of gaps less its value far away (Beaton and Tukey, "The fitting of power
+    series", 1974): ``-(r^2 / 6) (1 - (gap / r)^2)^3``, 0 from r on; inside the constant of a gap
+    of 0.
+
+    Args:
+        gap: of any shape, metres, negative inside.
+        reach: r, metres.
+
+    Returns:
+        The loss, metres squared, and its weight rho' as of least squares: the derivative of the
+        loss is ``2 weight gap``.
+    """
+    left = (1 - (gap.clamp_min(0) / reach).square()).clamp_min(0)
+    return -(left**3) * reach**2 / 6, torch.where(gap > 0, left.square() / 2, 0.0)
 
 
 def _printed(one: Surface, other: Surface) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -65,11 +65,13 @@ class PosedObject:
     Attributes:
         mesh: of it.
         rotation: (3, 3) float64, translation: (3,) float64 metres: x_camera = R x_object + t.
+        hand: the side of the hands that it draws to it; None for both.
     """
 
     mesh: ObjectMesh
     rotation: np.ndarray
     translation: np.ndarray
+    hand: Literal["left", "right"] | None = None
 
     @property
     def vertices(self) -> np.ndarray:

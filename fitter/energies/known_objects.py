@@ -24,10 +24,12 @@ class KnownObjects:
     Attributes:
         surfaces: of each hand those of its image, each a batch of one, float64; none for most.
         faces: (F, 3) int64 of the hands, closed.
+        draws: of each of the surfaces, whether it draws the hand to it.
     """
 
     surfaces: tuple[tuple[Surface, ...], ...]
     faces: Tensor
+    draws: tuple[tuple[bool, ...], ...]
 
     @classmethod
     def of(
@@ -40,15 +42,31 @@ class KnownObjects:
             is_left: whether each is a left hand, which the fit sees mirrored.
             faces: (F, 3) int64 of the hands, closed.
         """
-        rows = zip(objects, is_left, strict=True)
+        rows = [(own, left) for own, left in zip(objects, is_left, strict=True)]
         surfaces = tuple(
             tuple(_surface(posed, left, faces.device) for posed in own) for own, left in rows
         )
-        return cls(surfaces, faces)
+        sides = [("left" if left else "right", own) for own, left in rows]
+        draws = tuple(tuple(each.hand in (None, side) for each in own) for side, own in sides)
+        return cls(surfaces, faces, draws)
 
     def __getitem__(self, index: Tensor) -> Self:
         """Those of the hands at `index` (n,)."""
-        return replace(self, surfaces=tuple(self.surfaces[k] for k in index.tolist()))
+        places = index.tolist()
+        return replace(
+            self,
+            surfaces=tuple(self.surfaces[k] for k in places),
+            draws=tuple(self.draws[k] for k in places),
+        )
+
+    @property
+    def drawing(self) -> Self:
+        """Those that draw the hands to them."""
+        kept = [[k for k, drawn in enumerate(own) if drawn] for own in self.draws]
+        surfaces = tuple(
+            tuple(own[k] for k in places) for own, places in zip(self.surfaces, kept, strict=True)
+        )
+        return replace(self, surfaces=surfaces, draws=tuple((True,) * len(own) for own in kept))
 
     def in_unit(self, metres: float) -> Self:
         """With lengths in a unit of so many metres."""
@@ -85,9 +103,8 @@ class KnownObjects:
             loss: of a gap.
         """
         count, size = len(surface.vertices), surface.layout.size
-        total = Quadratic(
-            *(surface.vertices.new_zeros(count, *[size] * order) for order in range(3))
-        )
+        like = surface.vertices.double()
+        total = Quadratic(*(like.new_zeros(count, *[size] * order) for order in range(3)))
         reach = loss.reach or 0.0
         for k, own in enumerate(self.surfaces):
             moved = surface.select(slice(k, k + 1))
@@ -99,7 +116,7 @@ class KnownObjects:
                 )
                 for part in parts:
                     for whole, added in zip(total, part, strict=True):
-                        whole[k] += added[0].to(whole.dtype)
+                        whole[k] += added[0]
         return total
 
 
@@ -143,7 +160,7 @@ def object_attraction(vertices: Tensor, objects: KnownObjects, reach: float) -> 
     Returns:
         (B,) in the square of that unit, 0 or less; see `fitter.contact.attraction`.
     """
-    return objects.total(vertices, lambda hand, thing: attraction(hand, thing, reach))
+    return objects.drawing.total(vertices, lambda hand, thing: attraction(hand, thing, reach))
 
 
 @least_squares("object_penetration", "surface", "objects", by="tangent")
@@ -174,4 +191,4 @@ def attraction_quadratic(
     Returns:
         Value (B,), gradient (B, D) and Gauss-Newton Hessian (B, D, D).
     """
-    return objects.quadratic(surface, GapLoss(reach))
+    return objects.drawing.quadratic(surface, GapLoss(reach))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitter.contact import Contacts, ContactTable, HandParts, Surface, self_contacts
+from fitter.contact import Contacts, ContactTable, HandParts, Surface, biweight, self_contacts
 from fitter.contact import self_penetration as self_penetration_of
 from fitter.energies.declare import energy, least_squares
 from fitter.energies.residuals import Quadratic
@@ -21,8 +21,7 @@ class GapLoss:
 
     Attributes:
         reach: metres; None for penetration alone, ``gap^2`` inside and nothing outside. Else
-            attraction: Tukey's biweight of gaps outside up to `reach`, as `fitter.contact`'s
-            `attraction`; inside it is the constant of a gap of 0.
+            attraction of gaps outside up to `reach`, see `biweight`.
     """
 
     reach: float | None = None
@@ -33,9 +32,7 @@ class GapLoss:
         if self.reach is None:
             inside = (gap < 0).to(gap.dtype)
             return inside * gap.square(), inside
-        left = (1 - (gap.clamp_min(0) / self.reach).square()).clamp_min(0)
-        loss, weight = -(left**3) * self.reach**2 / 6, left.square() / 2
-        return loss, torch.where(gap > 0, weight, 0.0)
+        return biweight(gap, self.reach)
 
 
 def gap_quadratic(

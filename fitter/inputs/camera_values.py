@@ -163,7 +163,8 @@ def yaml_values(path: Path, text: str) -> object:
         found = yaml.load(text, _Loader)
     except (yaml.YAMLError, *_RAISED) as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "it cannot be parsed"
+        said = str(error) if type(error) is ValueError else "it cannot be parsed"
+        reason = getattr(error, "problem", None) or said
         where = "" if mark is None else f" in line {mark.line + 1}"
         raise InputError("lens.broken_file", file=path, reason=f"{reason}{where}") from error
     if isinstance(found, dict):

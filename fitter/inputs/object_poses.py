@@ -7,7 +7,8 @@ One object, in a file as in Python::
 ``rotation`` is a 3x3 matrix R, in its place ``quaternion`` has [w, x, y, z]; ``translation`` is t
 in metres: ``x_camera = R x_object + t``, with the axes of OpenCV's camera (x right, y down, z
 forward). ``pose`` is the 4x4 matrix of both, in their place. ``"close": "holes"`` fills the holes
-of a mesh that is not closed, ``"close": "hull"`` takes its convex hull.
+of a mesh that is not closed, ``"close": "hull"`` takes its convex hull. ``"hand": "left"`` or
+``"right"`` says which hand is drawn to it, where it is not both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,11 +24,13 @@ from fitter.contact.records import ObjectMesh, PosedObject
 from fitter.errors import InputError
 from fitter.inputs.numbers import as_numbers, shortened
 from fitter.inputs.object_meshes import object_mesh, read_object_mesh
-from fitter.records import IntrinsicsSource
+from fitter.records import IntrinsicsSource, Side
 
-_KEYS = ("mesh", "rotation", "quaternion", "translation", "pose", "close")
+_KEYS = ("mesh", "rotation", "quaternion", "translation", "pose", "close", "hand")
 
-_KNOWN_KEYS = "mesh, rotation or quaternion with translation, pose in the place of these, close"
+_KNOWN_KEYS = (
+    "mesh, rotation or quaternion with translation, pose in the place of these, close, hand"
+)
 """The same for messages: which belong together."""
 
 _MOST_OFF = 1e-3
@@ -71,7 +74,8 @@ def posed_object(given: Any, where: str, folders: Sequence[Path] = (Path(),)) ->
         mesh = object_mesh(given.mesh.vertices, given.mesh.faces, f"{where}, {given.mesh.name}")
         mesh = ObjectMesh(given.mesh.name, mesh.vertices, mesh.faces)
         rotation = check_rotation(given.rotation, where)
-        return PosedObject(mesh, rotation, _translation(given.translation, where))
+        translation = check_translation(given.translation, where)
+        return PosedObject(mesh, rotation, translation, _hand(given.hand, where))
     if not isinstance(given, Mapping):
         raise InputError("object.entry", file=where, found=type(given).__name__)
     unknown = [key for key in given if key not in _KEYS]
@@ -80,7 +84,8 @@ def posed_object(given: Any, where: str, folders: Sequence[Path] = (Path(),)) ->
     if "mesh" not in given:
         raise InputError("object.no_key", file=where, key="mesh")
     rotation, translation = _pose(given, where)
-    return PosedObject(_mesh(given, where, folders), rotation, translation)
+    hand = _hand(given.get("hand"), where)
+    return PosedObject(_mesh(given, where, folders), rotation, translation, hand)
 
 
 def mesh_path(given: str | Path, folders: Sequence[Path]) -> Path:
@@ -121,14 +126,22 @@ def _pose(given: Mapping[str, Any], where: str) -> tuple[np.ndarray, np.ndarray]
         rotation = _of_quaternion(given["quaternion"], where)
     else:
         rotation = check_rotation(given["rotation"], where)
-    return rotation, _translation(given["translation"], where)
+    return rotation, check_translation(given["translation"], where)
+
+
+def _hand(value: Any, where: str) -> Side | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value in ("left", "right"):
+        return cast("Side", value)
+    raise InputError("object.hand", file=where, found=shortened(value))
 
 
 def _matrix_pose(value: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     pose = as_numbers(value)
     if pose is None or pose.shape != (4, 4) or not np.array_equal(pose[3], [0, 0, 0, 1]):
         raise InputError("object.pose", file=where, found=shortened(value))
-    return check_rotation(pose[:3, :3], where), _translation(pose[:3, 3], where)
+    return check_rotation(pose[:3, :3], where), check_translation(pose[:3, 3], where)
 
 
 def check_rotation(value: Any, where: str) -> np.ndarray:
@@ -169,7 +182,16 @@ def _of_quaternion(value: Any, where: str) -> np.ndarray:
     return matrix
 
 
-def _translation(value: Any, where: str) -> np.ndarray:
+def check_translation(value: Any, where: str) -> np.ndarray:
+    """A value from outside as a translation (3,) float64, metres.
+
+    Args:
+        value: what should be three numbers.
+        where: what to name in messages.
+
+    Raises:
+        InputError: it has another shape or is not finite.
+    """
     metres = as_numbers(value)
     if metres is None or metres.shape != (3,) or not np.isfinite(metres).all():
         raise InputError("object.translation", file=where, found=shortened(value))

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.errors import InputError
 from fitter.inputs.dataset_request import used_parts
+from fitter.inputs.object_poses import PosedIn, fault_in
 from fitter.inputs.seen_hands import is_marked, observations
 from fitter.inputs.seen_images import SeenAnnotation
 from fitter.inputs.seen_objects import annotated_object, has_mesh
@@ -142,5 +144,16 @@ def _known(sample: Sample, use: Sequence[str], where: str) -> Given:
         mask = np.logical_or.reduce(sample.masks, axis=0)
     shown = None
     if "objects" in use:
-        shown = [annotated_object(seen, "", where) for seen in sample.annotation.objects]
+        shown = _shown(sample, where)
     return Given(sample.pixels, sample.annotation.intrinsics, hands, mask, shown)
+
+
+def _shown(sample: Sample, where: str) -> list[PosedObject]:
+    """Objects that a sample's image shows; a rig sees things that one of its cameras does not."""
+    found = [annotated_object(seen, "", where) for seen in sample.annotation.objects]
+    K = sample.annotation.intrinsics
+    if K is None:  # then nothing can be said of them, and they are refused
+        return found
+    size = (sample.pixels.shape[1], sample.pixels.shape[0])
+    picture = PosedIn(where, size, np.asarray(K), "given")
+    return [posed for posed in found if fault_in(picture, posed, where) is None]

@@ -11,7 +11,13 @@ from fitter.contact.records import ObjectMesh, PosedObject
 from fitter.errors import InputError
 from fitter.inputs.object_files import mesh_digest
 from fitter.inputs.object_meshes import read_object_mesh
-from fitter.inputs.object_poses import PosedIn, check_rotation, fault_in, require_camera
+from fitter.inputs.object_poses import (
+    PosedIn,
+    check_rotation,
+    check_translation,
+    fault_in,
+    require_camera,
+)
 from fitter.inputs.seen_images import SeenObject
 
 _FILES = (
@@ -73,8 +79,8 @@ def annotated_object(seen: SeenObject, models: str, where: str) -> PosedObject:
     # Scans as they are published have holes.
     mesh = read_object_mesh(path, "holes")
     rotation = check_rotation(seen.rotation, f"{where}, {seen.name}")
-    named = ObjectMesh(seen.name, mesh.vertices, mesh.faces)
-    return PosedObject(named, rotation, np.asarray(seen.translation, np.float64))
+    translation = check_translation(seen.translation, f"{where}, {seen.name}")
+    return PosedObject(ObjectMesh(seen.name, mesh.vertices, mesh.faces), rotation, translation)
 
 
 def _mesh_file(seen: SeenObject, models: str) -> Path | None:

@@ -68,13 +68,13 @@ class GroupScene:
         return kept_shapes(self.task.model.fit.size, params.betas, self.task.known, pairs)
 
     def _rounds(self, params: SceneParams) -> list[tuple[SceneParams, Tensor]]:
-        size, weights = self.task.model.fit.size, self.config.penetration_weights
+        size = self.task.model.fit.size
         diverged = torch.zeros(len(self.bucket.groups), dtype=torch.bool, device=self.left.device)
         after: list[tuple[SceneParams, Tensor]] = []
-        for weight in weights:
-            problem = self.problem(params, weight)
+        for config in self.config.of_rounds():
+            problem = self.problem(params, config)
             result = self._solved(problem, grouped(params.hand.to(torch.float64), problem.count))
-            if weight > 0:
+            if config.penetration_weight > 0:
                 result = self._taken_apart(problem, result)
             hand = self.task.known.sized(size, flat(result.params))
             params = params.with_hand(hand.to(params.transl.dtype))
@@ -122,9 +122,8 @@ class GroupScene:
         diverged = result.status.view(-1, self.bucket.count) == int(Status.DIVERGED)
         return result.params, diverged.any(1)
 
-    def problem(self, params: SceneParams, penetration: float | None = None) -> GroupProblem:
-        """What is minimised from where the hands are, with a weight of penetration of its own or
-        the last round's."""
+    def problem(self, params: SceneParams, config: InteractionConfig | None = None) -> GroupProblem:
+        """What is minimised from where the hands are, with a round's weights or the last one's."""
         bucket = self.bucket
         hidden, order, beside = self._seen(params)
         view = self.task.view
@@ -143,9 +142,7 @@ class GroupScene:
             hands=held,
             pairs=pairs,
             count=bucket.count,
-            config=self.config
-            if penetration is None
-            else self.config.model_copy(update={"penetration_weight": penetration}),
+            config=self.config if config is None else config,
             shape_prior=last.energies.get("shape_prior", 0.0),
         )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fitter.config.interaction import InteractionConfig
+from fitter.contact import biweight
 from fitter.energies.residuals import charbonnier, geman_mcclure
 from fitter.hand_models.tangent import TangentLayout
 from fitter.hand_models.vertex_jacobian import SurfaceJacobian
@@ -41,8 +42,7 @@ def contact_rows(
 
     With g the signed gap and a the vertex's share of the surface, a vertex inside costs
     ``w_p a rho(g^2 / s^2)``, rho that of Charbonnier et al., 1994, and one within the reach r
-    ``-w_a a (1 - (max(g, 0) / r)^2)^3``, Tukey's biweight less its value far away (Beaton, Tukey,
-    "The fitting of power series", 1974), which inside is that of a vertex that touches. The normal
+    ``-w_a a (1 - (max(g, 0) / r)^2)^3``, see `fitter.contact.biweight`. The normal
     is the derivative of the gap by the vertex, and its negative that by the point of the surface.
     """
     value, weight = contact_weights(contact, config)
@@ -65,11 +65,10 @@ def contact_weights(contact: ContactPoints, config: InteractionConfig) -> tuple[
     rho, slope = charbonnier(deep)
     value = config.penetration_weight * inside * rho
     weight = 2 * config.penetration_weight * inside * slope / config.penetration_scale**2
-    left = (1 - (gap.clamp_min(0) / config.attraction_reach).square()).clamp_min(0)
-    value = value - config.attraction_weight * contact.share * left**3
-    outside = contact.share * (gap >= 0)
-    drawn = 6 * config.attraction_weight * outside * left.square() / config.attraction_reach**2
-    return value.sum(1), weight + drawn
+    # Of height 1 and not of curvature 1 at the surface.
+    drawn, slope = biweight(gap, config.attraction_reach)
+    height = config.attraction_weight * contact.share * 6 / config.attraction_reach**2
+    return (value + height * drawn).sum(1), weight + 2 * height * slope
 
 
 def order_rows(pairs: PosedPairs, points: SeenPoints, config: InteractionConfig) -> CoupledRows:

@@ -7,6 +7,9 @@ collapses first (section 4.1). Borders are held by planes through them at right 
 faces (section 6). A vertex comes to lie on the other end of the edge, not between them, so that the
 coarse mesh has vertices of the fine one. An edge collapses only where the surface stays one: its
 ends share two neighbours, or one at a border (the link condition), and no face turns over.
+
+Libraries that simplify meshes place vertices anew, know no costs that are alike but for rounding,
+or need a compiler: levels of a decoder have to be the same wherever its weights are loaded.
 """
 
 from __future__ import annotations

@@ -61,9 +61,7 @@ class MeshTask(ImageTask):
             if any(stage.losses[name] > 0 for name in OF_PAIRS)
         }
         held_out = self.config.validation_datasets if self._pairs else {}
-        self._held_out_pairs = {
-            name: HandPairs.of({name: source}) for name, source in held_out.items()
-        }
+        self._held_out_pairs = HandPairs.of_each(held_out)
 
     def _paired(self, stage: Stage) -> tuple[HandPairs, Mixture]:
         """The pairs that a stage learns from, and their order."""

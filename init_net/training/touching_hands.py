@@ -83,6 +83,26 @@ class HandPairs:
         owner = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         return cls(samples, np.concatenate(tables), owner)
 
+    @classmethod
+    def of_each(cls, sources: Mapping[str, DatasetConfig]) -> dict[str, Self]:
+        """The pairs of each of some sources, by its name, without those that have none.
+
+        Raises:
+            InputError: `training.no_hand_pairs`: there are sources, and none has any.
+        """
+        found: dict[str, Self] = {}
+        without: list[InputError] = []
+        for name, source in sources.items():
+            try:
+                found[name] = cls.of({name: source})
+            except InputError as error:
+                if error.code != "training.no_hand_pairs":
+                    raise
+                without.append(error)
+        if without and not found:
+            raise without[0]
+        return found
+
     def rows(self, pairs: np.ndarray) -> np.ndarray:
         """(2 N,) samples of pairs at places (N,), see `HANDS`."""
         return self.pairs[pairs].ravel()

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 import fitter
-from datasets.annotations import AnnotatedHand, AnnotatedImage, AnnotatedImages, Annotation
+from datasets.annotations import (
+    AnnotatedHand,
+    AnnotatedImage,
+    AnnotatedImages,
+    AnnotatedObject,
+    Annotation,
+)
 from fitter import HandFitter
 from fitter.inputs.samples import Given, without_samples
 from tests.support.annotated import InMemoryImages
@@ -83,3 +90,21 @@ def test_a_request_takes_a_data_set_by_its_folder_and_name(tmp_path) -> None:
     assert fitter.RunRequest("syn", out, dataset=asked).dataset.use == ("keypoints",)
     with raises("dataset.use", file="--use", found="depth"):
         fitter.DatasetRequest("synthetic", use="depth")
+
+
+def test_objects_that_a_samples_camera_does_not_see_are_left_out(pixels, tmp_path) -> None:
+    """As a run over its data set does; poses that are none are refused by both."""
+    mesh = tmp_path / "box.ply"
+    trimesh.creation.box(extents=(0.05, 0.05, 0.05)).export(mesh)
+    height, width = pixels.shape[:2]
+    K = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+
+    def said(*places):
+        objects = tuple(AnnotatedObject("box", np.eye(3), np.array(p), mesh) for p in places)
+        sample = AnnotatedImage(pixels, Annotation("a.jpg", K, (), objects=objects), None)
+        return without_samples(Given(sample), ["objects"]).objects
+
+    seen, beside, behind = (0.0, 0.0, 0.5), (5.0, 0.0, 0.5), (0.0, 0.0, -0.5)
+    assert [each.translation.tolist() for each in said(beside, seen, behind)] == [list(seen)]
+    with raises("object.translation", file="image 0, box"):
+        said(seen, (0.0, np.nan, 0.5))

@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitter.config.options import Config
-from fitter.engine import Engine
 from fitter.fitting.detected_image import DetectedImage
+from fitter.hand_slots import batches_of
 from fitter.records import HandObservation
-
-
-def engine(**options: object) -> Engine:
-    return Engine(Config.model_validate({"init": {"source": "keypoints"}, **options}))
 
 
 def image(hands: int) -> DetectedImage:
@@ -29,11 +24,18 @@ def image(hands: int) -> DetectedImage:
         ([9], [9]),
         ([0, 2, 0, 0], [2]),
         ([0, 0], []),
+        # Whole pictures more than there are places, and none of few hands at the end.
+        ([3] * 4, [6, 3, 3]),
+        ([2] * 10, [4, 4, 4, 4, 4]),
     ],
 )
 def test_images_are_never_cut(hands, expected) -> None:
-    small = engine(run={"batch_size": 4}, refine={"stages": {}})
-    batches = list(small._batches([image(count) for count in hands]))
+    batches = list(batches_of([image(count) for count in hands], 4))
     assert [sum(len(each.hands) for each in batch) for batch in batches] == expected
     kept = [each for batch in batches for each in batch if each.hands]
     assert [len(each.hands) for each in kept] == [count for count in hands if count]
+
+
+def test_no_last_batch_of_few_hands() -> None:
+    batches = list(batches_of([image(2) for _ in range(65)], 65))
+    assert [sum(len(each.hands) for each in batch) for batch in batches] == [66, 64]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _FILES = {
     "object.entry": "expected an object with mesh, rotation and translation, found {found}",
+    "object.hand": "expected 'left' or 'right' for the hand that holds it, found {found}",
     "object.is_the_image": "expected objects of {image!r}, found the picture itself there",
     "object.layout": "expected a list of objects, or objects and K, found {found}",
     "object.no_folder": "expected a folder, found nothing there",

@@ -86,6 +86,39 @@ def test_least_squares_slopes_are_those_of_the_energies(model, hands):
         assert (torch.linalg.eigvalsh(found.hessian) > -1e-9 * found.hessian.abs().max()).all()
 
 
+def test_an_object_of_one_side_draws_hands_of_that_side_and_holds_out_both(model, hands):
+    own = ball_at((0.06, 0, 0.5))
+    sides = [False, True, False]
+    energies = []
+    for hand in (None, "right", "left"):
+        things = [[replace(own, hand=hand)]] * 3
+        objects = KnownObjects.of(things, sides, model.closed_faces)
+        vertices = model.hand(hands).vertices
+        drawn = object_attraction(vertices, objects, 0.06)
+        (kept,) = objects[torch.tensor([1])].draws
+        assert kept == (hand != "right",)
+        squares = attraction_quadratic(model.kinematics(hands), objects, 0.06)
+        torch.testing.assert_close(squares.value, drawn)
+        energies.append((drawn, object_penetration(vertices, objects)))
+    (both, inside), (right, _), (left, _) = energies
+    assert (both < 0).all()
+    torch.testing.assert_close(right, torch.where(torch.tensor(sides), 0.0, both))
+    torch.testing.assert_close(left, torch.where(torch.tensor(sides), both, 0.0))
+    assert all(torch.equal(each, inside) for _, each in energies)
+
+
+def test_least_squares_are_in_double_precision_whatever_the_hands_are(model, hands):
+    single = scene_model(torch.float32)
+    surface = single.kinematics(hands.to(torch.float32))
+    for found in (
+        penetration_quadratic(surface, some(single)),
+        attraction_quadratic(surface, some(single), REACH),
+    ):
+        assert {part.dtype for part in found} == {torch.float64}
+        # Digits that single precision has not are kept.
+        assert (found.hessian[0] != found.hessian[0].float().double()).any()
+
+
 def test_a_left_hand_sees_the_mirrored_object(model, hands):
     place = (0.012, 0.004, 0.5)
     right = KnownObjects.of([[ball_at(place)]] * 3, [False] * 3, model.closed_faces)

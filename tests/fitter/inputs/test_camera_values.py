@@ -62,6 +62,12 @@ def test_an_alias_is_said_with_its_line(tmp_path):
         read_cameras(tmp_path / "c.yaml")
 
 
+def test_a_date_that_is_none_is_said(tmp_path):
+    (tmp_path / "c.yaml").write_text("K: 2001-13-45")
+    with raises("lens.broken_file", reason="month must be in 1..12"):
+        read_cameras(tmp_path / "c.yaml")
+
+
 @pytest.mark.parametrize("name", ["0", "2001-01-01", "1.5", "null", "true"])
 def test_names_that_yaml_takes_for_something_else_are_names(tmp_path, name):
     (tmp_path / "c.yaml").write_text(f"{name}: {{K: {K}}}\n")

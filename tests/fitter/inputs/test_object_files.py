@@ -57,6 +57,16 @@ def test_objects_are_those_of_the_picture_of_the_same_name(folder):
     np.testing.assert_array_equal(objects.intrinsics("b.jpg"), CAMERA)
 
 
+def test_an_object_may_be_one_hands():
+    given = {"mesh": box(), "translation": AHEAD, "rotation": UPRIGHT}
+    assert posed_object(given, "here").hand is None
+    left = posed_object(given | {"hand": "left"}, "here")
+    assert left.hand == posed_object(left, "here").hand == "left"
+    for wrong in ("both", 1, ["left"]):
+        with raises("object.hand", file="here"):
+            posed_object(given | {"hand": wrong}, "here")
+
+
 @pytest.mark.parametrize(
     "said",
     [

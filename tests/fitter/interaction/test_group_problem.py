@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,7 +54,12 @@ def case():
 
 def exact_problem(case, params, **weights) -> GroupProblem:
     """What the pairs alone say, in double precision."""
-    hands = case.hands(params)
+    return problem_of(case, case.hands(params), **weights)
+
+
+def problem_of(case, hands, **weights) -> GroupProblem:
+    """The same of hands of one group, or of groups of one size."""
+    params = hands.refined.params
     (bucket,) = buckets(case.stage.groups(hands), case.left.device)
     with torch.inference_mode(False):
         problem = case.stage.scene(hands, bucket).problem(params)
@@ -103,6 +109,37 @@ def test_gradients_are_those_of_central_differences(case, weights) -> None:
         costs = [problem.linearize(manifold.retract(state, s * step)).cost for s in (1, -1)]
         slope = (costs[0] - costs[1]) / 2
         torch.testing.assert_close((found.gradient * step).sum(1), slope, rtol=2e-3, atol=1e-9)
+
+
+def test_a_group_of_three_adds_up_what_its_pairs_say(case) -> None:
+    """Each pair's part of cost, gradient and Hessian is that of both as a group of two."""
+    params = case.begun()
+    # A little apart, so that none of three is another one found again.
+    beside = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.02, 0.06, 0.02], [0.0, 0.0, 0.0]])
+    params = replace(params, transl=params.transl + beside)
+    people = np.array(["one", "other", "third"])
+    three = replace(case.hands(params, [0, 1, 2]), picture=np.zeros(3, int), people=people)
+    weights = InteractionConfig().model_dump()
+    problem = problem_of(case, three, **weights)
+    pairs = list(zip(problem.pairs.first.tolist(), problem.pairs.second.tolist(), strict=True))
+    assert problem.count == 3 and len(pairs) == 3
+    whole = problem.linearize(grouped_hand(params[:3], 3))
+    size = whole.gradient.shape[1] // 3
+    cost, gradient = torch.zeros_like(whole.cost), torch.zeros_like(whole.gradient)
+    hessian = torch.zeros_like(whole.hessian)
+    for ends in pairs:
+        index = torch.tensor(ends)
+        two = case.hands(params, list(ends))
+        two = replace(two, picture=np.zeros(2, int), people=people[list(ends)])
+        found = problem_of(case, two, **weights).linearize(grouped_hand(params[index], 2))
+        rows = (index[:, None] * size + torch.arange(size)).flatten()
+        cost += found.cost
+        gradient[:, rows] += found.gradient
+        hessian[:, rows[:, None], rows] += found.hessian
+    assert (gradient.view(3, -1).abs().amax(1) > 0).all()
+    torch.testing.assert_close(whole.cost, cost)
+    torch.testing.assert_close(whole.gradient, gradient)
+    torch.testing.assert_close(whole.hessian, hessian)
 
 
 def test_the_hessian_is_symmetric_and_nowhere_negative(case) -> None:

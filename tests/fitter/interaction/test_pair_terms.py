@@ -41,3 +41,11 @@ def test_the_weight_is_the_slope_over_the_gap() -> None:
     above, below = (contact_weights(contact(gaps + s), CONFIG)[0] for s in (step, -step))
     slope = (above - below) / (2 * step)
     torch.testing.assert_close(weight[:, 0] * gaps, slope, rtol=1e-5, atol=1e-6)
+
+
+def test_penetration_counts_ever_more_from_the_second_round_on() -> None:
+    rounds = InteractionConfig(rounds=3, penetration_weight=50.0).of_rounds()
+    assert [each.penetration_weight for each in rounds] == [0.0, 5.0, 50.0]
+    assert {(each.attraction_weight, each.ordinal_weight) for each in rounds} == {(0.3, 5.0)}
+    (only,) = InteractionConfig(rounds=1, penetration_weight=50.0).of_rounds()
+    assert only.penetration_weight == 50.0 and only.attraction_weight == 0.3

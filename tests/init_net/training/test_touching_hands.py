@@ -197,3 +197,20 @@ def test_pictures_of_no_pair(monkeypatch):
     pictures(monkeypatch, lost=(0, 5))
     with raises("training.no_hand_pairs", file="touching (InterHand)"):
         HandPairs.of(GIVEN)
+
+
+def test_sets_without_pairs_are_passed_over_beside_others(monkeypatch):
+    pictures(monkeypatch)
+    real = touching_hands._pairs
+    none = np.zeros((0, 2), np.int64)
+    monkeypatch.setattr(
+        touching_hands,
+        "_pairs",
+        lambda source, whole: none if source.folder == "single" else real(source, whole),
+    )
+    single = DatasetConfig(dataset="interhand", folder="single")
+    found = HandPairs.of_each({"single": single, **GIVEN})
+    assert list(found) == ["touching"] and len(found["touching"].pairs) == 2
+    assert HandPairs.of_each({}) == {}
+    with raises("training.no_hand_pairs", file="single (single)"):
+        HandPairs.of_each({"single": single})
