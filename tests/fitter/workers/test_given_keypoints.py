@@ -159,8 +159,8 @@ def test_mediapipe_is_read_with_the_size_of_its_picture(tmp_path, seen):
     width, height = read_image(PICTURE).shape[1::-1]
     content = {
         "handedness": [
-            # MediaPipe names hands as in a mirror.
-            [{"category_name": "Left" if hand.side == "right" else "Right", "score": 0.97}]
+            # MediaPipe's Tasks name the true hand.
+            [{"category_name": hand.side.capitalize(), "score": 0.97}]
             for hand in seen
         ],
         "hand_landmarks": [
