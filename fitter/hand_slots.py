@@ -122,15 +122,17 @@ def expected_hands(
     """B right hands where their tracks have them.
 
     Args:
-        hands: each with a side, a shape and where it is expected.
+        hands: each with a shape and where it is expected.
         basis: of their poses.
         size: of the hand model.
         like: of the wanted dtype and device.
     """
-    expected = [hand.expected for hand in hands]
-    shapes = [hand.shared for hand in hands]
-    mean = like.new_tensor(np.stack([each.mean for each in expected if each is not None]))
-    betas = like.new_tensor(np.stack([each.betas for each in shapes if each is not None]))
+    means, shapes = [], []
+    for hand in hands:
+        assert hand.expected is not None and hand.shared is not None  # else none is filled in
+        means.append(hand.expected.mean)
+        shapes.append(hand.shared.betas)
+    mean, betas = like.new_tensor(np.stack(means)), like.new_tensor(np.stack(shapes))
     backward, middle = like.new_tensor(basis.backward), like.new_tensor(basis.mean)
     pose = middle + mean[:, RIGID:] @ backward.mT
     return HandParams(

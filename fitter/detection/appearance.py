@@ -64,9 +64,7 @@ so."""
 
 LAMP = 90.0
 """Percentile of a picture's values below which it may be dark though a lamp or a window is in it:
-half of `DARK`. Of 22 renders darkened to 0.08 beside a lamp of 3 % of the picture hands are found
-in 21 where that percentile becomes white, and in 13 otherwise; of 13 without hands two are taken
-for ones either way."""
+half of `DARK`. # not published"""
 
 WHITE, MUCH_WHITE = 250, 0.1
 """Value from which on a channel is overexposed, and the share of such ones of an overexposed

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fitter.errors import InputError
 from fitter.inputs.images import opened
-from fitter.inputs.pixels import BACKGROUND, DECODING_ERRORS
+from fitter.inputs.pixels import DECODING_ERRORS, Pixels
 from fitter.inputs.video_index import VideoIndex
 
 ANIMATED_SUFFIXES = (".apng", ".gif", ".png", ".webp")
@@ -119,8 +119,8 @@ class AnimationReader:
         self._closing = contextlib.ExitStack()
         self._image: Image.Image | None = None
 
-    def frame(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, transparent pixels as in pictures.
+    def pixels(self, number: int) -> Pixels:
+        """What a frame shows, transparent pixels as in pictures.
 
         Args:
             number: of the frame in the order in which they are shown.
@@ -141,8 +141,7 @@ class AnimationReader:
         except (*DECODING_ERRORS, InputError) as error:
             self.close()
             raise InputError("video.damaged_frame", file=self.path) from error
-        background = Image.new("RGBA", shown.size, (*BACKGROUND, 255))
-        return np.array(Image.alpha_composite(background, shown).convert("RGB"))
+        return Pixels.of_transparent(shown)
 
     def close(self) -> None:
         """Close the file; a frame that is asked for opens it again."""

@@ -154,6 +154,8 @@ class _Recording:
         )
         self._stream.pix_fmt = "yuv420p" if codec == "libx264" else "yuvj420p"
         self._stream.codec_context.time_base = Fraction(1, 1000)
+        if video.pixel_shape is not None:
+            self._stream.codec_context.sample_aspect_ratio = video.pixel_shape
 
     def add(self, packet: av.Packet, begun: int, is_shown: bool) -> list[np.ndarray]:
         """Write a packet.
@@ -171,7 +173,8 @@ class _Recording:
         if is_shown or not self._copies:
             with contextlib.suppress(av.error.FFmpegError):
                 frames = packet.decode()
-        pixels = [self._upright.pixels(frame) for frame in frames] if is_shown else []
+        shape = self._video.pixel_shape
+        pixels = [self._upright.pixels(frame, shape).rgb for frame in frames] if is_shown else []
         if self._copies:
             packet.pts = (packet.pts or 0) - begun
             packet.dts = None if packet.dts is None else packet.dts - begun

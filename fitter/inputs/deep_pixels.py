@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -36,8 +35,6 @@ is four times the one before, so that no picture that begins at 0 is stretched."
 
 _SAMPLES = 512
 """Rows and columns that percentiles are taken over, at most."""
-
-_ORDERS = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,8 @@ def brightened(content: ImageContent, image: Image.Image) -> Image.Image:
     Raises:
         InputError: its lower bits cannot be read (`image.damaged`).
     """
+    import cv2
+
     sample = sample_of(image)[..., :3]
     low, high = np.percentile(sample, [LEAST, MOST], method="nearest")
     if int(high) - int(low) >= 256 * _SPAN:
@@ -132,7 +131,8 @@ def brightened(content: ImageContent, image: Image.Image) -> Image.Image:
         values = None
     if values is None or values.dtype != np.uint16 or values.shape[:2] != image.size[::-1]:
         raise InputError("image.damaged", file=named(content), reason="its lower bits are missing")
-    values = cv2.cvtColor(values, _ORDERS[values.shape[2]]).astype(np.uint16, copy=False)
+    order = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[values.shape[2]]
+    values = cv2.cvtColor(values, order).astype(np.uint16, copy=False)
     colours = values[..., :3]
     steps = [-(-side // _SAMPLES) for side in colours.shape[:2]]
     pixels = range_of(colours[:: steps[0], :: steps[1]].ravel())(colours)

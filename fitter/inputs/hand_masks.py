@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from fitter.errors import InputError
@@ -74,6 +73,8 @@ def scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     factor = large[0] / small[0], large[1] / small[1]
     if min(abs(large[1] / factor[0] - small[1]), abs(large[0] / factor[1] - small[0])) > _ASPECT:
         return None
+    import cv2
+
     if mask.dtype != bool:
         return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
     how = cv2.INTER_AREA if width < columns else cv2.INTER_LINEAR

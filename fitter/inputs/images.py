@@ -2,8 +2,8 @@
 
 Everything a folder of photographs can contain is turned into one kind of array here, or refused
 with one sentence: `read_image` never returns a picture of which pixels are missing. A JPEG that
-lacks nothing but the marker of its end has them all and is read. What a changed bit did to pixels
-that still decode, nobody can see.
+lacks nothing but the marker of its end has them all and is read. What a changed bit, or a hole in
+the middle of a JPEG, did to pixels that still decode is not seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fitter.inputs.image_content import (
     pillows,
     stream,
 )
-from fitter.inputs.jpeg_end import with_its_end
+from fitter.inputs.jpeg_end import is_cut_off, with_its_end
 from fitter.inputs.picture_formats import HEAD, formats_of
 from fitter.inputs.pixels import DECODING_ERRORS, upright_pixels
 
@@ -176,6 +176,7 @@ def decoded(
     """
     try:
         with opened(content, limits) as image:
+            _require_lower_part(content, image)
             return decode(content, image)
     except InputError as error:
         whole = with_its_end(content) if error.code == "image.damaged" else None
@@ -183,6 +184,15 @@ def decoded(
             raise
     with opened(whole, limits) as image:
         return decode(whole, image)
+
+
+def _require_lower_part(content: ImageContent, image: Image.Image) -> None:
+    """Refuse a JPEG that Pillow fills up where data are missing."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    image.load()
+    if is_cut_off(content, image):
+        raise InputError("image.damaged", file=named(content), reason="its lower part is missing")
 
 
 def read_exif(path: Path) -> CameraExif:

@@ -1,20 +1,34 @@
 """JPEGs that end too soon: whether nothing but the marker of the end is missing.
 
 A file whose last bytes were lost may have all of its pixels. Whether it has is counted: the blocks
-that its header promises are walked through, code by code, in every scan, and a single missing bit
-is found. (ITU-T T.81 (09/92), annex B has the markers.)
+that its header promises are walked through, code by code, in every scan, and must end where the
+data end. A single missing bit is found, and so are zeros in the place of lost data; codes of other
+pixels there are taken for the picture's where they end at the same bit by chance. (ITU-T T.81
+(09/92), annex B has the markers.)
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
 from fitter.inputs.image_content import ImageBytes, ImageContent, named, stream
 
+_MOST_COMPONENTS = 4
+"""More channels no picture has that is read, and no progressive JPEG (table B.2)."""
+
 _END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Any that is no restart."""
+
+_GREY, _NEAR_GREY = 128, 2
+"""What decoders show of blocks without data, and by how much colours of the blocks beside that are
+sampled more coarsely change it."""
+
 _PLAIN, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _RESTARTS, _SCAN, _TABLES, _INTERVAL = range(0xD0, 0xD8), 0xDA, 0xC4, 0xDD
 
@@ -29,16 +43,57 @@ def with_its_end(content: ImageContent) -> ImageBytes | None:
     Args:
         content: the picture's file, or its bytes.
     """
+    data = _data(content)
+    return ImageBytes(str(named(content)), data + _END) if _is_whole(data) else None
+
+
+def is_cut_off(content: ImageContent, image: Image.Image) -> bool:
+    """Whether the lower part of a JPEG is missing though Pillow decoded it.
+
+    It does where zeros follow, which are codes, too, and where a marker of the end was set behind
+    what is left: what is missing is grey then. All bits are counted of files without such a marker,
+    and of those whose last pixel is that grey. A hole in the middle of other files is not found,
+    nor a last block cut in two before a marker of the end.
+
+    Args:
+        content: the picture's file, or its bytes.
+        image: decoded from it.
+    """
+    data = _data(content)
+    end = _place_of_end(data)
+    if end is None:
+        return not _is_whole(data)
+    last = np.asarray(image.crop((image.width - 1, image.height - 1, *image.size)), np.int16)
+    return bool((np.abs(last - _GREY) <= _NEAR_GREY).all()) and _is_whole(data[:end]) is False
+
+
+def _data(content: ImageContent) -> bytes:
+    """A file's bytes, without half of an end's marker."""
     with stream(content) as file:
         data = file.read()
-    data = data[:-1] if data.endswith(b"\xff") else data  # half of the marker
+    return data[:-1] if data.endswith(b"\xff") else data
+
+
+def _place_of_end(data: bytes) -> int | None:
+    """Where the marker of the end is: not one of a thumbnail, nor of a second picture behind."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        at, kind = found.start(), data[found.start() + 1]
+        if kind == _END[1]:
+            return at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
+
+
+def _is_whole(data: bytes) -> bool | None:
+    """Whether all of a JPEG's blocks are there, up to the marker of its end; None where it is of
+    another kind or breaks a rule."""
     if not data.startswith(b"\xff\xd8"):
         return None
     try:
-        is_whole = _Walk(data).is_whole()
+        return _Walk(data).is_whole()
     except (_UnknownError, IndexError, struct.error):
         return None
-    return ImageBytes(str(named(content)), data + _END) if is_whole else None
 
 
 @dataclass
@@ -65,6 +120,7 @@ class _Walk:
         self.interval = 0
         self.codes = np.zeros((8, 17, 3), np.int32)  # of first coefficients, then of others
         self.symbols = np.zeros((8, 256), np.uint8)
+        self.blocks = 0
         self.seen = np.zeros((0, 64), bool)
 
     def is_whole(self) -> bool:
@@ -100,7 +156,7 @@ class _Walk:
 
     def _frame(self, body: bytes, is_progressive: bool) -> None:
         _, height, width, count = struct.unpack_from(">BHHB", body)
-        if self.components or not height * width * count:
+        if self.components or not height * width or not 0 < count <= _MOST_COMPONENTS:
             raise _UnknownError
         self.is_progressive = is_progressive
         for at in range(6, 6 + 3 * count, 3):
@@ -110,14 +166,12 @@ class _Walk:
             raise _UnknownError
         most = factors.max(axis=0)
         self.mcus = (-(-width // (8 * int(most[0]))), -(-height // (8 * int(most[1]))))
-        blocks = 0
         for component in self.components.values():
             h, v = component.sampling
             component.across = -(-width * h // (8 * int(most[0])))
             component.down = -(-height * v // (8 * int(most[1])))
-            component.start, component.stride = blocks, h * self.mcus[0]
-            blocks += component.stride * v * self.mcus[1]
-        self.seen = np.zeros((blocks, 64), bool)
+            component.start, component.stride = self.blocks, h * self.mcus[0]
+            self.blocks += component.stride * v * self.mcus[1]
 
     def _huffman(self, body: bytes) -> None:
         from fitter.inputs.jpeg_scan import huffman_table  # loads Numba, for such files alone
@@ -155,10 +209,17 @@ class _Walk:
         if not first <= last < 64 or (kind == AC and count != 1) or not chosen:
             raise _UnknownError
         last = 0 if kind == DC else last
+        # Each block takes a bit in some scan: no memory for more of them than there can be, nor
+        # for a second frame's, which Pillow would take for the picture's.
+        coded = sum(component.across * component.down for component in self.components.values())
+        if coded > 8 * len(self.data):
+            return False
+        if not self.seen.size:
+            self.seen = np.zeros((self.blocks, 64), bool)
         mcus = self._blocks(chosen)
         size = self.interval or len(mcus)
         parts = _intervals(data)
-        if len(parts) != -(-len(mcus) // size):
+        if parts is None or len(parts) != -(-len(mcus) // size):
             return False
         for i, part in enumerate(parts):
             blocks = mcus[i * size : (i + 1) * size].reshape(-1, 3)
@@ -199,12 +260,15 @@ def _with_tables(places: np.ndarray, tables: int) -> np.ndarray:
     return np.stack([places, first, other], axis=-1).astype(np.int64)
 
 
-def _intervals(data: bytes) -> list[np.ndarray]:
-    """(N,) uint8 of each restart interval, without the zeros that are stuffed behind each 255."""
+def _intervals(data: bytes) -> list[np.ndarray] | None:
+    """(N,) uint8 of each restart interval, without the zeros that are stuffed behind each 255; None
+    where the restarts are not in order, so that some are missing."""
     values = np.frombuffer(data, np.uint8)
     before = np.concatenate([[False], values[:-1] == 0xFF])
     is_restart = before & (values >= _RESTARTS[0]) & (values <= _RESTARTS[-1])
     cuts = np.flatnonzero(is_restart)
+    if (values[cuts] - _RESTARTS[0] != np.arange(len(cuts)) % 8).any():
+        return None
     starts, ends = [0, *(cuts + 1)], [*(cuts - 1), len(values)]
     is_stuffed = before & (values == 0)
     return [

@@ -1,4 +1,4 @@
-"""How many of a JPEG's bits are there: the entropy-coded data of one scan walked through.
+"""Whether all of a JPEG's bits are there: the entropy-coded data of one scan walked through.
 
 What the bits say is not kept, only which coefficients are no longer zero, on which the length of a
 progressive scan's codes depends. The tables, the order of the blocks and the codes are those of
@@ -91,7 +91,9 @@ def _ac_first(
             return at + zeros, (1 << zeros) - 1 + _bits(data, at, zeros)
         k += zeros
         at += size
-        if size and k < 64:
+        if size and k > band[1]:  # a coefficient that there is not
+            return -1, 0
+        if size:
             seen[k] = True
         k += 1
     return at, 0
@@ -122,7 +124,9 @@ def _ac_refined(
             else:
                 zeros -= 1
             k += 1
-        if size and k <= band[1]:
+        if size and k > band[1]:
+            return -1, 0
+        if size:
             seen[k] = True
         k += 1
     if run > 0:
@@ -143,7 +147,12 @@ def walk(
     refines: bool,
     seen: np.ndarray,
 ) -> bool:
-    """Whether all of a restart interval's blocks are there.
+    """Whether a restart interval is all of its blocks and nothing else.
+
+    Behind the last block are less than 8 bits, which are 1 (F.1.2.3), and no blocks of zeros are
+    left over. Where the end of the data was lost and something else has its place, such as the
+    zeros of a file whose room was taken before it was written, that decodes to blocks, too; they
+    end somewhere else.
 
     Args:
         data: (N,) uint8, its bytes without stuffed zeros.
@@ -170,4 +179,5 @@ def walk(
                 at, run = _ac_first(data, at, tables, inner, run, seen[own])
         if at < 0:
             return False
-    return True
+    left = 8 * data.size - at
+    return run == 0 and left < 8 and _bits(data, at, left) == (1 << left) - 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from fitter.inputs.camera_exif import CameraExif
 from fitter.inputs.image_files import ImageFile
+from fitter.inputs.images import ReadPicture
 from fitter.inputs.through_lens import ThroughLens
 
 
@@ -35,6 +36,21 @@ class TakenFile(ImageFile):
             InputError: also an image of another size than the one that was fitted.
         """
         return self.through.pixels(self.file.read()[0], self.label), CameraExif()
+
+    def picture(self) -> ReadPicture:
+        """See `ImageFile`."""
+        taken = self.file.picture()
+        pixels = self.through.pixels(taken.pixels, self.label)
+        return ReadPicture(pixels, CameraExif(), self.through.inside(taken.inside))
+
+    def inside(self, size: tuple[int, int]) -> np.ndarray | None:
+        """See `ImageFile`: not what lies outside of what the lens showed."""
+        return self.through.inside(self.file.inside(self.through.size))
+
+    @property
+    def time(self) -> float | None:
+        """See `ImageFile`."""
+        return self.file.time
 
     def stamp(self) -> tuple[int, float] | None:
         """See `ImageFile`."""

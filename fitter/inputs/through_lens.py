@@ -87,15 +87,27 @@ class ThroughLens:
 
     def record(self, image: ImageRecord) -> ImageRecord:
         """An image as it was taken, without distortion."""
-        inside = self.undistortion.inside
-        if image.inside is not None:
-            inside = self.undistortion.mask(image.inside)
         return replace(
             image,
             pixels=self.pixels(image.pixels, image.name),
             intrinsics=self.straight.intrinsics.copy(),
-            inside=inside,
+            inside=self.inside(image.inside),
         )
+
+    def inside(self, taken: np.ndarray | None) -> np.ndarray | None:
+        """Which pixels without distortion show something.
+
+        Args:
+            taken: (h, w) bool, the same of the image as it was taken; None where all do.
+
+        Returns:
+            (H, W) bool; None where all do.
+        """
+        shown = self.undistortion.inside
+        if taken is None:
+            return shown
+        mask = self.undistortion.mask(taken)
+        return mask if shown is None else mask & shown
 
     def mask(self, taken: np.ndarray | None) -> np.ndarray | None:
         """A mask (h, w) bool, or uint16 labels, of the image as it was taken; (H, W) of the same

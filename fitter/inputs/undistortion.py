@@ -80,11 +80,10 @@ class Undistortion:
         import cv2
 
         if distorted.dtype != bool:
-            found = [(n, self.mask(distorted == n)) for n in np.unique(distorted[distorted > 0])]
-            labels = np.zeros(self.maps[0].shape[:2], distorted.dtype)
-            for label, shown in found:
-                labels[shown] = label
-            return labels
+            return cv2.remap(
+                distorted, self._nearest(), None, cv2.INTER_NEAREST,
+                borderMode=cv2.BORDER_CONSTANT,
+            )  # fmt: skip
 
         # Not the nearest sample: OpenCV takes that of fixed-point maps to the left and above.
         share = cv2.remap(
@@ -92,6 +91,15 @@ class Undistortion:
             borderMode=cv2.BORDER_CONSTANT,
         )  # fmt: skip
         return share > 127
+
+    def _nearest(self) -> np.ndarray:
+        """(H, W, 2) int16, the pixel of the distorted image that is nearest to each pixel's place.
+
+        The fixed-point maps have the pixel to the left and above, and in the lower 10 bits how far
+        the place is from it, down and to the right, in 32nds of a pixel.
+        """
+        whole, part = self.maps
+        return whole + (np.stack([part & 31, part >> 5 & 31], axis=-1) >= 16)
 
 
 def undistorted_points(

@@ -11,8 +11,15 @@ from av.video.frame import VideoFrame
 
 from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
+from fitter.inputs.pixels import Pixels
 from fitter.inputs.video_index import VideoIndex
-from fitter.inputs.video_streams import OpenedVideo, Upright, opened_video, said_of_video
+from fitter.inputs.video_streams import (
+    OpenedVideo,
+    Upright,
+    opened_video,
+    said_of_video,
+    square_size,
+)
 
 _NEAR = 12
 """Frames that are rather decoded than left out by going elsewhere in the file."""
@@ -40,7 +47,11 @@ class VideoReader:
         self._at = _BEFORE
 
     def frame(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright.
+        """(H, W, 3) uint8 RGB of `pixels`."""
+        return self.pixels(number).rgb
+
+    def pixels(self, number: int) -> Pixels:
+        """What a frame shows, upright, its pixels square.
 
         Args:
             number: of the frame in the order in which they are shown.
@@ -59,8 +70,9 @@ class VideoReader:
                 self._advance()
             if self._at != place or self._held is None or self._held.is_corrupt:
                 raise InputError("video.damaged_frame", file=self.path)
-            check_size(self.path, (self._held.width, self._held.height), DEFAULT_LIMITS)
-            return self._upright.pixels(self._held)
+            shape = self._video.pixel_shape if self._video is not None else None
+            check_size(self.path, square_size(self._held, shape), DEFAULT_LIMITS)
+            return self._upright.pixels(self._held, shape)
 
     def close(self) -> None:
         """Close the file; a frame that is asked for opens it again."""

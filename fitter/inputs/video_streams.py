@@ -17,8 +17,10 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from PIL import Image
 
 from fitter.errors import InputError
+from fitter.inputs.pixels import Pixels
 
 # FFmpeg prints about every oddity of a damaged file beside the error that reports it.
 av.logging.set_level(av.logging.PANIC)
@@ -45,6 +47,11 @@ class OpenedVideo:
     def tick(self) -> Fraction:
         """Seconds of the unit of time stamps."""
         return Fraction(self.stream.time_base or Fraction(1, 1000))
+
+    @property
+    def pixel_shape(self) -> Fraction | None:
+        """Width of a pixel over its height; None where the video does not say."""
+        return self.stream.sample_aspect_ratio or None
 
     def frames(self) -> Iterator[VideoFrame]:
         """What can be decoded from where the file stands on, in the order in which it is shown."""
@@ -122,12 +129,37 @@ class Upright:
         """Nothing is known of the video yet."""
         self._matrices: dict[int, np.ndarray | None] = {}
 
-    def pixels(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame, turned and mirrored, C-contiguous and writable."""
+    def pixels(self, frame: VideoFrame, pixel_shape: Fraction | None = None) -> Pixels:
+        """What a frame shows, turned and mirrored, its pixels square, transparent ones as in
+        pictures.
+
+        Args:
+            frame: as it was decoded.
+            pixel_shape: see `OpenedVideo.pixel_shape`.
+        """
         if frame.rotation not in self._matrices:
             self._matrices[frame.rotation] = _display_matrix(frame)
-        pixels = frame.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(_turned(pixels, self._matrices[frame.rotation]))
+        width, height = square_size(frame, pixel_shape)
+        has_opacity = any(part.is_alpha for part in frame.format.components)
+        found = frame.to_ndarray(
+            format="rgba" if has_opacity else "rgb24", width=width, height=height
+        )
+        upright = np.ascontiguousarray(_turned(found, self._matrices[frame.rotation]))
+        return Pixels.of_transparent(Image.fromarray(upright)) if has_opacity else Pixels(upright)
+
+
+def square_size(frame: VideoFrame, pixel_shape: Fraction | None) -> tuple[int, int]:
+    """(width, height) in pixels of a frame, not turned, of which the side that is too short is
+    stretched until its pixels are square.
+
+    Args:
+        frame: as it was decoded.
+        pixel_shape: see `OpenedVideo.pixel_shape`.
+    """
+    shape = pixel_shape or Fraction(1)
+    if shape >= 1:
+        return round(frame.width * shape), frame.height
+    return frame.width, round(frame.height / shape)
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:

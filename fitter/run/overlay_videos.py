@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from rich.console import Console
 from fitter.errors import InputError
 from fitter.inputs.frame_names import video_of
 from fitter.rendering.overlay_video import overlay_video_name, write_overlay_video
-from fitter.run.passes import stoppable
+from fitter.run.passes import stoppable, untracked
 from fitter.run.progress import say
 from fitter.store.layout import Block
 from fitter.store.row_kinds import IMAGES
@@ -53,6 +54,7 @@ def write_overlay_videos(run: RunState, console: Console) -> None:
         return
     if not summary.has_results or summary.was_stopped or not store.is_complete:
         return
+    run = replace(run, sources=untracked(run.sources))
     with stoppable(lambda text: say(console, text)) as stop:
         for video, places in _videos(run):
             path = overlay_video_path(run, video)

@@ -107,6 +107,12 @@ def sources_for(now: Pass, sources: RunSources, sharing: Sharing[Any] | None) ->
     return sharing.given(sources, sharing.read(now.given))
 
 
+def untracked(sources: RunSources) -> RunSources:
+    """The same for whoever renders: rows are all it needs, and what frames were given of tracks is
+    gone with the passes."""
+    return replace(sources, tracks=None) if isinstance(sources, Sources) else sources
+
+
 def share(now: Pass, sharing: Sharing[Any]) -> None:
     """Make the shared values of a complete pass, and write them, unless another share has.
 

@@ -20,7 +20,7 @@ from fitter.inputs.frame_sources import FrameTask, RunSources, Task
 from fitter.inputs.sources import Sources
 from fitter.rendering.overlay_names import overlay_name
 from fitter.run.camera_notes import camera_doubts
-from fitter.run.passes import Pass, share, sources_for, stoppable, wait_for_others
+from fitter.run.passes import Pass, share, sources_for, stoppable, untracked, wait_for_others
 from fitter.run.progress import ProgressLine, RunLog, say
 from fitter.run.request import RunRequest
 from fitter.run.resuming import count_done
@@ -273,6 +273,7 @@ def _render_missing(run: RunState, plan: Plan, stop: StopRequest) -> None:
     folder, share = run.request.overlays, run.request.execution.share
     if folder is None or run.request.overlays_are_a_video:
         return
+    plan = replace(plan, sources=untracked(plan.sources))
     blocks = (block for block in run.store.committed_blocks() if share.has(block.index))
     for batch in chain.from_iterable(split(block, plan.length) for block in blocks):
         if stop.asked:

@@ -228,11 +228,6 @@ class TrackedFile:
             np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (count, width))
         return cls(folder)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the pass that made it is gone, since the last one is done."""
-        return not self.folder.parent.exists()
-
     def put(self, start: int, mean: np.ndarray, information: np.ndarray) -> None:
         """Say what is expected of the hands from place `start` on: (M, n) and (M, n, n)."""
         upper = np.triu_indices(mean.shape[1])

@@ -180,8 +180,9 @@ class Messages:
 
     def _set_change(self, acceleration: np.ndarray) -> None:
         """How fast the motion changes around each frame, by the accelerations (M, 3)."""
-        for track in np.unique(self._places.track):
-            own = np.flatnonzero(self._places.track == track)
+        order = np.argsort(self._places.track, kind="stable")
+        ends = np.flatnonzero(np.diff(self._places.track[order])) + 1
+        for own in np.split(order, ends):
             time, values = self._places.time[own], acceleration[own]
             known = np.isfinite(values).all(1)
             sums = np.concatenate(
@@ -260,7 +261,9 @@ class Messages:
         return np.concatenate([self._charts[k], rest])
 
     def _as_parameters(self, k: int, mean: np.ndarray) -> np.ndarray:
-        """(n,) coordinates in the chart of a hand, its rotation as axis-angle."""
+        """(n,) coordinates in the chart of a hand, its rotation as axis-angle; NaN as they are."""
+        if not np.isfinite(mean).all():
+            return mean
         turn = Rotation.from_rotvec(mean[ROTATION] - self._charts[k])
         rotation = (turn * Rotation.from_rotvec(self._rotations[k])).as_rotvec()
         return np.concatenate([rotation, mean[3:]])

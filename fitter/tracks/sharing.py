@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,11 +114,12 @@ class TrackSharing:
         config = self._config.tracks
         found = associate(_frames(rows), config.max_gap, config.least_frames)
         people = {} if self._people is None else self._people.share(rows)
-        places = _places(rows, found, config.fill_gaps)
-        of_track, whose = self._shapes(rows, found, places)
+        of_track, whose = self._shapes(rows, found)
         for number, key in whose.items():
             if key in people:
                 of_track[number] = people[key].shared.betas
+        # One of which no fit is valid has no shape, and nobody knows where it would be.
+        places = _places(rows, found, config.fill_gaps, of_track.keys())
         tracks = [self._track(k + 1, track, of_track) for k, track in enumerate(found.tracks)]
         return TracksShared(tracks, people, None, rows, places)
 
@@ -139,7 +140,7 @@ class TrackSharing:
         return shape_priors(self._config, self._model)
 
     def _shapes(
-        self, rows: StoreReader, found: Association, places: Places
+        self, rows: StoreReader, found: Association
     ) -> tuple[dict[int, np.ndarray], dict[int, HandKey]]:
         """The shapes of tracks, by number, and whose hand they are where that is known."""
         whose: dict[int, HandKey] = {}
@@ -147,12 +148,11 @@ class TrackSharing:
         def images() -> Iterator[Images[int]]:
             given = HAND_SIZE_SOURCES.index("given")
             for part in parts_of(rows, PART):
-                start, stop = np.searchsorted(places.image, [part.start, part.stop])
-                track, slot = places.track[start:stop], places.slot[start:stop]
-                at = places.image[start:stop] - part.start, slot
+                start, stop = np.searchsorted(found.image, [part.start, part.stop])
+                track, slot = found.track[start:stop], found.slot[start:stop]
+                at = found.image[start:stop] - part.start, slot
                 wanted = np.array([SIDES.index(found.tracks[t - 1].side) for t in track], int)
                 own = rows.read("valid", part)[at] & (rows.read("side", part)[at] == wanted)
-                own &= ~places.filled[start:stop]
                 if self._people is not None:
                     persons = rows.read("person", part)[at]
                     for t, person in zip(track[own], persons[own], strict=True):
@@ -251,8 +251,7 @@ class _Given:
     def of(self, start: int, names: Sequence[str]) -> list[ImageTracks | None]:
         """What each of some images from place `start` on is given; None for photographs."""
         known: list[tuple[dict[int, TrackedHand], list[TrackedHand]]] = [({}, []) for _ in names]
-        # When the last pass is done they are gone with the first: whoever renders needs none.
-        if self.hands is not None and not self.hands.is_over:
+        if self.hands is not None:
             said = self.hands.of_images(start, start + len(names))
             for k, image in enumerate(said.image - start):
                 track = self.tracks[said.track[k] - 1]
@@ -300,10 +299,10 @@ def _frames(rows: StoreReader) -> Iterator[FrameHands]:
             )  # fmt: skip
 
 
-def _places(rows: StoreReader, found: Association, fill: int) -> Places:
-    """The hands of tracks, and those that are to be filled in."""
+def _places(rows: StoreReader, found: Association, fill: int, shaped: Container[int]) -> Places:
+    """The hands of tracks, and those that are to be filled in, of tracks that have a shape."""
     there = np.stack([found.image, found.slot, found.track], 1)
-    missing = _missing(found, fill)
+    missing = _missing(found, fill, shaped)
     rest: list[tuple[int, int, int]] = []
     times: dict[int, float] = {}
     for part in parts_of(rows, PART):
@@ -311,7 +310,7 @@ def _places(rows: StoreReader, found: Association, fill: int) -> Places:
         hands = (rows.read("side", part) > 0).sum(1)
         for image in range(part.start, part.stop):
             free = int(hands[image - part.start])
-            if status[image - part.start] != _FAILED:
+            if status[image - part.start] != _FAILED and np.isfinite(time[image - part.start]):
                 for track in missing.get(image, [])[: rows.sizes["hand"] - free]:
                     rest.append((image, free, track))
                     free += 1
@@ -325,13 +324,14 @@ def _places(rows: StoreReader, found: Association, fill: int) -> Places:
     return Places(image, slot, track, filled[order], np.array([times[i] for i in image.tolist()]))
 
 
-def _missing(found: Association, fill: int) -> dict[int, list[int]]:
-    """The tracks that are to be filled in, by image: those of gaps of at most `fill` images."""
+def _missing(found: Association, fill: int, shaped: Container[int]) -> dict[int, list[int]]:
+    """The tracks that are to be filled in, by image: those that have a shape, in gaps of at most
+    `fill` images."""
     last: dict[int, int] = {}
     missing: dict[int, list[int]] = {}
     for image, track in zip(found.image.tolist(), found.track.tolist(), strict=True):
         gap = range(last.get(track, image) + 1, image)
-        if len(gap) <= fill:
+        if len(gap) <= fill and track in shaped:
             for between in gap:
                 missing.setdefault(between, []).append(track)
         last[track] = image

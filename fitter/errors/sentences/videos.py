@@ -1,6 +1,8 @@
 """Sentences about videos and their frames."""
 
 SENTENCES = {
+    "camera.gone": "expected a camera until the recording was ended, found that it went away after "
+    "{frames}: {reason}; what it has shown is fitted",
     "camera.missing": "expected a camera at {place}, found none",
     "camera.no_frames": "expected a camera that shows something, found nothing: {reason}",
     "camera.recorded": "expected no recording, found one; give it as the video, continue its run "

@@ -1,7 +1,10 @@
 """HEIC, AVIF and JPEGs without an end: read as what they are, or refused in a sentence."""
 
+import contextlib
 import io
+import struct
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -169,7 +172,14 @@ class TestJpegWithoutItsEnd:
         cmyk = Image.fromarray(small).convert("CMYK")
         file = io.BytesIO()
         cmyk.save(file, "JPEG")
-        return whole | {"cmyk": file.getvalue()}
+        whole["cmyk"] = file.getvalue()
+        noise = np.random.default_rng(0).normal(0, 12, (120, 160, 3))
+        noisy = (np.asarray(Image.fromarray(picture).resize((160, 120))) + noise).clip(0, 255)
+        for quality in (90, 98, 100):
+            for sampling in (0, 2):
+                options = {"quality": quality, "subsampling": sampling}
+                whole[f"noisy_{quality}_{sampling}"] = encoded(noisy.astype(np.uint8), **options)
+        return whole
 
     def test_all_pixels_are_those_of_the_whole_file(self, variants):
         for name, content in variants.items():
@@ -186,6 +196,86 @@ class TestJpegWithoutItsEnd:
                 assert with_its_end(cut) is None, (name, missing)
             with raises("image.damaged", file="a"):
                 read_image(ImageBytes("a", content[:-3]))
+
+    def test_what_fills_the_place_of_a_lost_end_is_no_end(self, variants):
+        """Files whose room was taken before they were written, and such as were put together from
+        what was left on a disk: zeros and other data decode as blocks, too."""
+        taken = []
+        for name, content in variants.items():
+            data, scan = content[:-2], content.find(b"\xff\xda")
+            for percent in (1, 2, 5, 10, 20, 30, 50, 70):
+                kept = data[: len(data) * (100 - percent) // 100]
+                lost = len(data) - len(kept)
+                for more in (0, 1, 2, 512):
+                    for by in (bytes(lost + more), b"\xff\x00" * ((lost + more + 1) // 2)):
+                        filled = ImageBytes("a", kept + by)
+                        assert with_its_end(filled) is None, (name, percent, by[:1], more)
+                    for block in (kept[-lost:], data[scan:][:lost]):
+                        filled = ImageBytes("a", kept + (block * 99)[: lost + more])
+                        taken.append(with_its_end(filled) is not None)
+        # Codes of other pixels end with a block and where they should by chance, if seldom.
+        assert len(taken) > 900 and np.mean(taken) < 0.01
+
+    def test_a_lower_part_that_pillow_fills_up_is_missing(self, variants):
+        """Behind what is left are zeros, or the marker of an end that is none."""
+        filled = 0
+        for name, content in variants.items():
+            for percent in (30, 50, 80, 95, 99):
+                kept = content[: len(content) * percent // 100]
+                cut = [kept.ljust(len(content), b"\0"), kept.ljust(3 * len(content), b"\0")]
+                # Of progressive ones less detail is there everywhere, of 99 % all but a block.
+                if not name.startswith("progressive") and percent < 99:
+                    cut.append(kept.removesuffix(b"\xff") + b"\xff\xd9")
+                for data in cut:
+                    with contextlib.suppress(OSError), Image.open(io.BytesIO(data)) as image:
+                        image.load()
+                        filled += 1
+                    with raises("image.damaged", file="a"):
+                        read_image(ImageBytes("a", data))
+        assert filled > 100
+
+    def test_a_whole_picture_is_read_whatever_stands_behind_and_within_it(self, variants):
+        grey = encoded(np.full((48, 64, 3), 128, np.uint8))
+        for content in (*variants.values(), grey):
+            thumbnail = b"\xff\xe1" + struct.pack(">H", len(grey) + 2) + grey
+            whole = read_image(ImageBytes("a", content))
+            for more in (b"", bytes(500), grey, b"\xff", b"\xff\xda\x00"):
+                read = read_image(ImageBytes("a", content[:2] + thumbnail + content[2:] + more))
+                np.testing.assert_array_equal(read, whole)
+
+    def test_restarts_that_are_missing_or_not_in_order_are_found(self, variants):
+        content = variants["progressive_restarts"][:-2]
+        scan = content.find(b"\xff\xda")
+        first, third = (content.find(bytes([0xFF, 0xD0 + i]), scan) for i in (0, 2))
+        assert scan < first < third
+        assert with_its_end(ImageBytes("a", content[:first] + content[third:])) is None
+        again = content[:third] + b"\xff\xd1" + content[third + 2 :]
+        assert with_its_end(ImageBytes("a", again)) is None
+        assert with_its_end(ImageBytes("a", content)) is not None
+
+    @pytest.mark.parametrize(
+        ("count", "keeps_its_own"), [(4, True), (255, True), (255, False), (3, False)]
+    )
+    def test_a_header_that_lies_takes_no_memory(self, variants, count, keeps_its_own):
+        """Before the frame's own header stands one of a picture of terabytes, or in its place."""
+        content = variants["baseline"]
+        at = content.find(b"\xff\xc0")
+        behind = at + 2 + int.from_bytes(content[at + 2 : at + 4])
+        body = struct.pack(">BHHB", 8, 65500, 65500, count)
+        body += b"".join(bytes([k + 1, 0x11, 0]) for k in range(count))
+        frame = b"\xff\xc0" + struct.pack(">H", len(body) + 2) + body
+        lying = ImageBytes(
+            "a", content[:at] + frame + content[at if keeps_its_own else behind : -2]
+        )
+        tracemalloc.start()
+        try:
+            assert with_its_end(lying) is None
+            if keeps_its_own and count == 4:  # more are no picture for Pillow
+                with raises("image.damaged", file="a"):
+                    read_image(lying)
+            assert tracemalloc.get_traced_memory()[1] < 2**24
+        finally:
+            tracemalloc.stop()
 
     def test_a_progressive_file_without_its_last_scans_is_cut_off(self, variants):
         """Each of its scans is whole, and all pixels show something: they want detail."""

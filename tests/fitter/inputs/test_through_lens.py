@@ -5,8 +5,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from fitter.inputs.image_files import LocalFile
 from fitter.inputs.lens_rays import WIDEST_ANGLE, distorted, largest_angle, rays_of
+from fitter.inputs.taken_files import TakenFile
 from fitter.inputs.through_lens import MOST_PIXELS, ThroughLens, straight_camera
 from fitter.lens import Lens
 from fitter.records import HandObservation
@@ -157,3 +160,31 @@ def test_a_lens_of_which_no_ray_arrives_is_refused():
     lens = replace(LENSES["barrel"], intrinsics=K + [[0, 0, 9e4], [0, 0, 0], [0, 0, 0]])
     with raises("lens.aside"):
         straight_camera(lens)
+
+
+def test_a_file_as_results_have_it_knows_what_the_lens_showed(tmp_path):
+    """And what of that its transparency shows, and when it was taken."""
+    through = ThroughLens.of(LENSES["equidistant"])
+    pixels = np.full((SIZE[1], SIZE[0], 4), 255, np.uint8)
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "a.png")
+    pixels[:, : SIZE[0] // 2, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    taken = TakenFile(LocalFile(tmp_path / "a.png"), through)
+    shown = through.undistortion.inside
+    assert shown is not None and 0.2 < shown.mean() < 1
+    read = taken.picture()
+    np.testing.assert_array_equal(read.inside, shown)
+    np.testing.assert_array_equal(taken.inside(through.straight.size), shown)
+    np.testing.assert_array_equal(read.pixels, taken.read()[0])
+    assert read.exif == taken.read()[1]
+    half = TakenFile(LocalFile(tmp_path / "half.png"), through).picture().inside
+    left = through.straight.intrinsics[0, 2] - 2
+    assert not half[:, : int(left)].any() and (half <= shown).all() and half.any()
+    frame = TakenFile(TimedFile(tmp_path / "a.png"), through)
+    assert taken.time is None and frame.time == 1.5
+
+
+class TimedFile(LocalFile):
+    """As a frame of a video is."""
+
+    time = 1.5

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import gc
 import random
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+from fitter.inputs.images import ReadLimits
 from fitter.inputs.video_index import VideoIndex, video_index
 from fitter.inputs.video_reader import VideoReader
 from fitter.inputs.video_streams import OpenedVideo
 from tests.support.errors import raises
-from tests.support.video_files import H264, SIZE, Coding, shown, write_video
+from tests.support.video_files import H264, SIZE, Coding, joined, shown, write_video
 
 _X264 = {"x264-params": "open-gop=1:keyint=8:min-keyint=8:scenecut=0"}
 _REFRESHED = {"x264-params": "intra-refresh=1:keyint=8"}
 _X265 = {"x265-params": "open-gop=1:keyint=8:min-keyint=8:log-level=none"}
+
+CLEAR = {"crf": "1", "qmin": "1", "qmax": "2"}
 
 CODINGS = {
     "closed.mp4": H264,
@@ -93,6 +98,86 @@ def test_uneven_times_are_true(tmp_path):
     times = [0, 33, 70, 71, 300, 1000, 1033]
     path = write_video(tmp_path / "uneven.mkv", len(times), times=times)
     np.testing.assert_allclose(video_index(path).times, np.array(times) / 1000, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        (Fraction(1), SIZE),
+        (Fraction(4, 3), (128, 64)),
+        (Fraction(16, 15), (102, 64)),
+        (Fraction(1, 2), (96, 128)),
+    ],
+)
+def test_pixels_that_are_not_square_are_stretched(tmp_path, shape, size, ending):
+    path = write_video(tmp_path / f"clip{ending}", 3, Coding(options=CLEAR, pixel_shape=shape))
+    found = VideoReader(path, video_index(path)).frame(1)
+    assert found.shape == (size[1], size[0], 3)
+    expected = np.asarray(Image.fromarray(shown(1)).resize(size, Image.Resampling.BILINEAR))
+    assert np.abs(found.astype(int) - expected).mean() < 6
+
+
+def test_stretched_frames_are_turned_after(tmp_path):
+    coding = Coding(options=CLEAR, pixel_shape=Fraction(4, 3))
+    path = write_video(tmp_path / "turned.mp4", 2, coding, turn=90)
+    plain = write_video(tmp_path / "plain.mp4", 2, coding)
+    found = VideoReader(path, video_index(path)).frame(1)
+    assert found.shape == (128, 64, 3)
+    np.testing.assert_array_equal(
+        found, np.rot90(VideoReader(plain, video_index(plain)).frame(1), 1)
+    )
+
+
+def test_stretched_frames_have_to_be_of_a_size_that_is_taken(tmp_path, monkeypatch):
+    limits = ReadLimits(max_pixels=10_000)
+    monkeypatch.setattr("fitter.inputs.video_reader.DEFAULT_LIMITS", limits)
+    for shape in (Fraction(1), Fraction(2)):
+        path = write_video(tmp_path / f"{shape}.mkv", 2, Coding(pixel_shape=shape))
+        reader = VideoReader(path, video_index(path))
+        if shape == 1:
+            assert reader.frame(0).shape == (64, 96, 3)
+        else:
+            with raises("image.too_large", file=path, width=192, height=64):
+                reader.frame(0)
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_transparent_frames_are_white_and_say_where(tmp_path, turn):
+    opacity = np.full((SIZE[1], SIZE[0], 1), 255, np.uint8)
+    opacity[:20, :30] = 0
+    frames = [np.concatenate([shown(n), opacity], axis=2) for n in range(2)]
+    path = write_video(tmp_path / "clip.mov", frames, Coding("png", "rgba"), turn=turn)
+    found = VideoReader(path, video_index(path)).pixels(1)
+    expected = shown(1)
+    expected[:20, :30] = 255
+    np.testing.assert_array_equal(found.rgb, np.rot90(expected, turn // 90))
+    np.testing.assert_array_equal(found.inside, np.rot90(opacity[..., 0] > 0, turn // 90))
+
+
+def test_opaque_frames_show_everything(tmp_path):
+    path = write_video(tmp_path / "clip.mov", 2, Coding("png", "rgba"))
+    found = VideoReader(path, video_index(path)).pixels(1)
+    np.testing.assert_array_equal(found.rgb, shown(1))
+    assert found.inside is None
+
+
+def test_frames_of_several_sizes_are_read_in_their_own(tmp_path):
+    sizes = [(96, 64), (64, 48), (128, 96)]
+    coding = Coding("mjpeg", "yuvj420p", CLEAR)
+    videos = [
+        write_video(tmp_path / f"{k}.mkv", [shown(n, size) for n in range(3)], coding)
+        for k, size in enumerate(sizes)
+    ]
+    path = joined(tmp_path / "joined.mkv", *videos)
+    index = video_index(path)
+    assert len(index) == 9 and not index.broken
+    reader = VideoReader(path, index)
+    for number in [*range(9), 7, 1, 4]:
+        size = sizes[number // 3]
+        found = reader.frame(number)
+        assert found.shape == (size[1], size[0], 3)
+        assert np.abs(found.astype(int) - shown(number % 3, size)).mean() < 6
 
 
 @pytest.mark.parametrize("turn", [90, 180, -90])

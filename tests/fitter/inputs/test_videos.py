@@ -15,7 +15,7 @@ from fitter.inputs.animations import animation_index, is_animation
 from fitter.inputs.frame_choice import FrameChoice
 from fitter.inputs.given_images import checked_image
 from fitter.inputs.image_files import LocalFile
-from fitter.inputs.images import ReadLimits
+from fitter.inputs.images import ReadLimits, read_picture
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.stored_images import read_stored_image
 from fitter.inputs.videos import VideoFrame, VideoOptions, video_frames
@@ -289,6 +289,33 @@ class TestAnimations:
             found = frame.read()[0]
             assert np.abs(found.astype(int) - shown(number)).max() <= tolerance
             assert frame.time == pytest.approx([0, 0.08, 0.2, 0.24][number])
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+    def test_transparent_pixels_are_those_of_transparent_pictures(self, tmp_path, name):
+        moving = []
+        for number in range(3):
+            pixels = np.dstack([shown(number), np.full(shown(number).shape[:2], 255, np.uint8)])
+            pixels[:, : 30 + 10 * number, 3] = 0
+            moving.append(Image.fromarray(pixels))
+        options = {"lossless": True} if name == "a.webp" else {"disposal": 2, "transparency": 0}
+        if name == "a.png":
+            options = {"disposal": 1, "blend": 0}
+        moving[0].save(
+            tmp_path / name, save_all=True, append_images=moving[1:], duration=80, **options
+        )
+        for number in (2, 0, 1):
+            still = tmp_path / f"{number}.png"
+            moving[number].save(still)
+            found, expected = VideoFrame(tmp_path / name, number).picture(), read_picture(still)
+            np.testing.assert_array_equal(found.inside, expected.inside)
+            assert found.inside.sum() == 64 * (66 - 10 * number)
+            assert (found.pixels[~found.inside] == 255).all()
+            off = np.abs(found.pixels.astype(int) - expected.pixels)
+            assert off.max() <= (10 if name == "a.gif" else 0)
+
+    def test_opaque_ones_show_everything(self, tmp_path):
+        path = write_animation(tmp_path / "a.gif", 2)
+        assert VideoFrame(path, 1).picture().inside is None
 
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
     def test_a_still_picture_is_none(self, tmp_path, name):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import fitter
+from fitter.fitted_hands import FittedHands
+from fitter.inputs.frame_names import frame_name
+from fitter.records import HandParams
+from fitter.solvers.status import Status
 from tests.support.forked_runs import Kill, start, status_of
 from tests.support.store_rows import contents
 from tests.support.track_cases import FRAMES, GONE, OPTIONS, VIDEO, WRONG, write_hands_video
@@ -170,3 +177,36 @@ def test_a_person_has_the_shape_and_the_track_the_motion(stored):
         np.testing.assert_array_equal(track.betas, shared.betas)
     for hands in results.values():
         assert {hand.person for hand in hands} == {"one person"}
+
+
+def test_a_track_of_failed_fits_is_not_filled_in_and_others_are(folder, told, monkeypatch):
+    """All fits of the left hand fail, which has a gap; so has the right one."""
+    known = json.loads((folder / "known.json").read_text())
+    gone = 8
+    known[frame_name(VIDEO, gone)].pop(0)
+    (folder / "known_gone.json").write_text(json.dumps(known))
+    of = FittedHands.of
+
+    def failing(model, fit, refined, intrinsics, is_left, definition):
+        def lost(values: torch.Tensor) -> torch.Tensor:
+            return values.masked_fill(is_left.view(-1, *[1] * (values.ndim - 1)), torch.nan)
+
+        params = HandParams(*(lost(getattr(fit.params, each.name)) for each in fields(fit.params)))
+        fit = replace(fit, params=params, status=fit.status.masked_fill(is_left, Status.DIVERGED))
+        return of(model, fit, refined, intrinsics, is_left, definition)
+
+    monkeypatch.setattr(FittedHands, "of", failing)
+    # The later one of two equal options counts.
+    more = ("--keypoints", "known_gone.json", "--fill-gaps", "2")
+    assert told("failed.zarr", *more).status == 1  # ten hands could not be fitted
+    rows = xr.open_zarr(folder / "failed.zarr")
+    results = fitter.open_results(folder / "failed.zarr")
+    tracks = [(t.side, t.frames, bool(np.isfinite(t.betas).all())) for t in results.tracks]
+    assert tracks == [("right", FRAMES - 1, True), ("left", FRAMES - len(GONE), False)]
+    assert [tuple(place) for place in np.argwhere(rows.filled.values)] == [(gone, 1)]
+    filled = results[frame_name(VIDEO, gone)][1]
+    assert (filled.side, filled.track, filled.valid) == ("right", 1, True)
+    np.testing.assert_array_equal(filled.betas, results.tracks[0].betas.astype(np.float32))
+    # Where its neighbours are, not where another hand is.
+    near = rows.joints_3d.values[[gone - 1, gone + 1], 0, 0].mean(0)
+    np.testing.assert_allclose(filled.joints_3d[0], near, atol=0.02)

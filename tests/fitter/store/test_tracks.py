@@ -87,9 +87,10 @@ def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
     assert (tmp_path / HANDS).exists()
 
 
-def test_it_is_over_when_its_pass_is_gone(tmp_path):
+def test_it_is_told_when_its_pass_is_gone(tmp_path):
+    """Frames are not fitted without their tracks for that."""
     (tmp_path / "passes" / "1").mkdir(parents=True)
     file = hands(tmp_path / "passes" / "1")
-    assert not file.is_over
     (tmp_path / "passes").rename(tmp_path / "gone")
-    assert file.is_over
+    with errors.raises("store.damaged_variable", file=file.folder):
+        file.of_images(0, 3)

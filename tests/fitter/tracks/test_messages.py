@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from fitter.fitting.motion_information import motion_entries
 from fitter.store.layout import Block
+from fitter.store.reader import StoreReader
 from fitter.store.schema import SIDES
 from fitter.store.tracks import TrackedFile, TrackedHands
 from fitter.tracks import messages
@@ -65,7 +67,8 @@ def found(rows: Rows, folder: Path, time: np.ndarray | None = None) -> TrackedHa
     motion = Motion(K, np.full(N, 4.0), {1: "right"}, {1: np.zeros(S)})
     file = TrackedFile.make(folder / "hands", (every, none, none + 1, none > 0), N)
     (folder / "scratch").mkdir()
-    Messages(rows, places, motion, folder / "scratch").write(file)  # type: ignore[arg-type]
+    reader = cast(StoreReader, rows)  # what Messages asks of one
+    Messages(reader, places, motion, folder / "scratch").write(file)
     return file.of_images(0, count)
 
 
@@ -156,7 +159,31 @@ def test_left_hands_are_those_of_the_mirrored_model(tmp_path, waving) -> None:
     motion = Motion(K, np.full(N, 4.0), {1: "left"}, {1: np.zeros(S)})
     (tmp_path / "scratch").mkdir()
     places = Places(every, none, none + 1, none > 0, every / RATE)
-    Messages(rows, places, motion, tmp_path / "scratch").write(file)  # type: ignore[arg-type]
+    reader = cast(StoreReader, rows)  # what Messages asks of one
+    Messages(reader, places, motion, tmp_path / "scratch").write(file)
     (tmp_path / "right").mkdir()
     right = found(replace(rows_of(waving, 0.01)), tmp_path / "right")
     np.testing.assert_array_equal(file.of_images(0, 150).mean, right.mean)
+
+
+def test_a_track_without_a_shape_says_nothing_and_changes_nothing_for_others(tmp_path, waving):
+    """Its fits failed, in a slot beside hands of another track."""
+    (tmp_path / "alone").mkdir()
+    alone = found(rows_of(waving, 0.01), tmp_path / "alone")
+    rows = rows_of(waving, 0.01)
+    for name, values in rows.values.items():
+        rows.values[name] = np.concatenate([values, values], axis=1)
+    rows.values["valid"][:, 1] = False
+    for name in ("motion_information", "global_orient", "betas"):
+        rows.values[name][:, 1] = np.nan
+    image, slot = np.repeat(np.arange(150), 2), np.tile([0, 1], 150)
+    columns = (image, slot, slot + 1, slot > 1)
+    file = TrackedFile.make(tmp_path / "hands", columns, N)
+    motion = Motion(K, np.full(N, 4.0), {1: "right", 2: "left"}, {1: np.zeros(S)})
+    (tmp_path / "scratch").mkdir()
+    reader = cast(StoreReader, rows)  # what Messages asks of one
+    Messages(reader, Places(*columns, image / RATE), motion, tmp_path / "scratch").write(file)
+    said = file.of_images(0, 150)
+    np.testing.assert_array_equal(said.mean[slot == 0], alone.mean)
+    np.testing.assert_array_equal(said.information[slot == 0], alone.information)
+    assert np.isnan(said.mean[slot == 1]).all()
