@@ -146,7 +146,7 @@ class KeypointFiles:
             return None
 
     def hands_for(
-        self, entry: ImageEntry, index: int, size: Size | None = None
+        self, entry: ImageEntry, index: int, size: Size | None = None, least: float = 0.0
     ) -> list[HandObservation]:
         """Hands of one picture, the surest first; an empty list when it has none.
 
@@ -155,6 +155,7 @@ class KeypointFiles:
             index: its place in the sorted listing.
             size: (width, height) of the upright picture; without it MediaPipe's landmarks, which
                 are shares of its sides, cannot be read.
+            least: `sureness` below which a hand will be left out: its positions are not judged.
 
         Raises:
             InputError: the picture's entry or file is missing or malformed.
@@ -169,7 +170,7 @@ class KeypointFiles:
         else:
             file = self._file_of(entry.name)
             where, content = str(file), _file_content(file, entry.name)
-        return sorted(hands_in(content, where, size), key=_score, reverse=True)
+        return sorted(hands_in(content, where, size, least), key=_score, reverse=True)
 
     def _key(self, name: str) -> str | None:
         """What `by_name` calls a picture, or None where it does not speak of it."""

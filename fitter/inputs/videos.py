@@ -280,9 +280,10 @@ def with_frames(source: ImageSource, videos: VideoOptions) -> ImageSource:
         videos: how they are taken.
     """
     broken: list[str] = []
-    listed = _Listed(source.root, source.unsorted, videos, broken)
+    counted: Counter[str] = Counter()
+    listed = _Listed(source.root, source.unsorted, videos, broken, counted)
     files = LocalFiles(source.root, videos)
-    return replace(source, unsorted=listed, files=files, broken=broken)
+    return replace(source, unsorted=listed, files=files, broken=broken, frames=counted)
 
 
 @dataclass(frozen=True)
@@ -293,21 +294,24 @@ class _Listed:
     unsorted: Callable[[Counter[str]], Iterator[str]]
     videos: VideoOptions
     broken: list[str]
+    counted: Counter[str]
 
     def __call__(self, skipped: Counter[str]) -> Iterator[str]:
         self.broken.clear()
-        names = frames = 0
+        self.counted.clear()
+        names = 0
         for name in self.unsorted(skipped):
             path = path_of(self.root, name)
             if ending_of(name) == ".ts" and not _is_transport_stream(path):
                 count_skipped(skipped, ".ts")
             elif is_video(path):
                 for frame in self._frames(name, path):
-                    frames += 1
+                    self.counted["frames"] += 1
                     yield frame
             else:
                 names += 1
                 yield name
+        frames = self.counted["frames"]
         if self.broken and not names + frames:
             raise InputError("video.none_whole", reason=self.broken[0])
         if self.videos.choice.as_json and not frames:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.frame_names import video_of
-from fitter.inputs.frame_sources import FrameSources
+from fitter.inputs.listing import ImageSource
 from fitter.run.inputs import RunInputs, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
@@ -146,6 +145,5 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
 
 def _has_videos(inputs: RunInputs) -> bool:
     """Whether any of the images is a frame of a video."""
-    if isinstance(inputs.given, FrameSources):
-        return False  # frames of rigs have no tracks
-    return any(video_of(name) is not None for name in inputs.listing)
+    # Frames of rigs have no tracks. Whoever lists has counted: there may be millions of names.
+    return isinstance(inputs.source, ImageSource) and inputs.source.frames["frames"] > 0

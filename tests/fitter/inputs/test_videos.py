@@ -66,6 +66,8 @@ def test_a_folder_mixes_pictures_and_videos(mixed):
     expected = ["a.png", *frames("b/Clip.MP4", *range(25)), *frames("moves.webp", 0, 1, 2)]
     assert list(found.names()) == [*expected, "still.gif"]
     assert found.skipped == {".md": 1, ".ts": 1}
+    assert found.frames == {"frames": 28}
+    assert len(list(found.names())) == 30 and found.frames == {"frames": 28}  # not counted twice
     assert found.files.file_of("a.png") == LocalFile(mixed / "a.png")
     frame = found.files.file_of("b/Clip.MP4/00000003")
     assert frame == VideoFrame(mixed / "b" / "Clip.MP4", 3)
