@@ -91,7 +91,8 @@ examples:
 
 exit status:
   0    every image was processed (with or without hands in it)
-  1    finished, but some images or fits failed; the summary and the store say why
+  1    finished, but some images or fits failed, or a video broke off or a camera went away; the
+       summary and the store say why
   2    wrong usage or bad input, and one line says what; results that were there are kept
   3    this --shard of a pass is done; the next pass waits for others: run it again then
   70   a fault of the program, with a traceback to report

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fitter.errors import InputError
 from fitter.inputs.images import opened
-from fitter.inputs.pixels import BACKGROUND, DECODING_ERRORS
+from fitter.inputs.pixels import DECODING_ERRORS, Pixels
 from fitter.inputs.video_index import VideoIndex
 from fitter.system.messages import count
 
@@ -101,7 +101,10 @@ def animation_index(path: Path) -> VideoIndex:
         facts = {"expected": "a whole animation", "found": count(found, "frame")}
         broken = str(InputError("video.breaks_off", file=path, **facts))
     ticks = np.array(begins[:-1], np.int64)
-    return VideoIndex(ticks, ticks[:1], Fraction(1, 1000), is_counted=True, broken=broken)
+    starts = ticks[:1]
+    return VideoIndex(
+        ticks, starts, np.zeros_like(starts), Fraction(1, 1000), is_counted=True, broken=broken
+    )
 
 
 def _frames(image: Image.Image) -> Iterator[None]:
@@ -120,8 +123,8 @@ class AnimationReader:
         self._closing = contextlib.ExitStack()
         self._image: Image.Image | None = None
 
-    def frame(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, transparent pixels as in pictures.
+    def pixels(self, number: int) -> Pixels:
+        """What a frame shows, transparent pixels as in pictures.
 
         Args:
             number: of the frame in the order in which they are shown.
@@ -142,8 +145,7 @@ class AnimationReader:
         except (*DECODING_ERRORS, InputError) as error:
             self.close()
             raise InputError("video.damaged_frame", file=self.path) from error
-        background = Image.new("RGBA", shown.size, (*BACKGROUND, 255))
-        return np.array(Image.alpha_composite(background, shown).convert("RGB"))
+        return Pixels.of_transparent(shown)
 
     def close(self) -> None:
         """Close the file; a frame that is asked for opens it again."""

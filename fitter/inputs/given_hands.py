@@ -55,6 +55,19 @@ def hand_observation(
         InputError: the side is neither; or there are other shapes, numbers that are not finite,
             positions that are no pixels, or confidences beyond `confidences`.
     """
+    hand = unjudged_hand(keypoints, side, where, relative_depth, confidences)
+    require_pixels(hand, where)
+    return hand
+
+
+def unjudged_hand(
+    keypoints: object,
+    side: object,
+    where: str,
+    relative_depth: object = None,
+    confidences: tuple[float, float] = CONFIDENCES,
+) -> HandObservation:
+    """The same, but its positions are not judged: `require_pixels` does so for hands that count."""
     named = side.lower() if isinstance(side, str) else side
     if named not in ("left", "right"):
         raise InputError("keypoints.side", file=where, found=side)
@@ -65,8 +78,9 @@ def hand_observation(
     array = numbers(keypoints, [(21, 2), (21, 3)], where)
     confidence = array[:, 2] if array.shape[1] == 3 else np.ones(21)
     least, most = float(confidence.min()), float(confidence.max())
-    _require_pixels(array[:, :2], confidence > 0, where)
     if least < confidences[0] or most > confidences[1]:
+        # Metres with their depth are told as such, and not as confidences.
+        _require_pixels(array[:, :2], confidence > 0, where)
         low, high = confidences
         raise InputError(
             "keypoints.confidence", file=where, low=low, high=high, least=least, most=most
@@ -92,6 +106,15 @@ def of_untold_side(
     """
     hand = hand_observation(keypoints, "right", where, confidences=confidences)
     return replace(hand, side_score=SIDE_UNTOLD)
+
+
+def require_pixels(hand: HandObservation, where: str) -> None:
+    """Refuse a hand whose positions are no pixels.
+
+    Raises:
+        InputError: they are shares of a picture, metres, or beyond any picture.
+    """
+    _require_pixels(hand.keypoints, hand.seen, where)
 
 
 def _require_pixels(positions: np.ndarray, seen: np.ndarray, where: str) -> None:
@@ -126,9 +149,14 @@ def sureness(hand: HandObservation) -> float:
 
 
 def sure_hands(hands: Sequence[HandObservation], least: float) -> list[HandObservation]:
-    """The given hands whose `sureness` is at least `least`, in [0, 1], in their order; those
-    without any confidence stay, to be told as hands that were not seen."""
-    return [hand for hand in hands if sureness(hand) >= least or not hand.seen.any()]
+    """The given hands that are sure enough, in their order; see `is_sure`."""
+    return [hand for hand in hands if is_sure(hand, least)]
+
+
+def is_sure(hand: HandObservation, least: float) -> bool:
+    """Whether a hand's `sureness` is at least `least`, in [0, 1]; those without any confidence
+    stay, to be told as hands that were not seen."""
+    return sureness(hand) >= least or not hand.seen.any()
 
 
 def inside_hands(hands: Sequence[HandObservation], size: Size, where: str) -> list[HandObservation]:

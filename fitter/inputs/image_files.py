@@ -248,7 +248,7 @@ class FilePart(ImageFile):
         name: what it is called in messages.
         offset: of its first byte in the file.
         size: bytes; None for the whole file.
-        time: of the last change of what is in a tar file, seconds since 1970, see
+        changed: the last change of what is in a tar file, seconds since 1970, see
             `fitter.inputs.tar_index.TarIndex.time_of`.
         sidecar: where its K stands, or None.
     """
@@ -257,7 +257,7 @@ class FilePart(ImageFile):
     name: str
     offset: int = 0
     size: int | None = None
-    time: float = 0.0
+    changed: float = 0.0
     sidecar: Sidecar | None = None
 
     @property
@@ -278,7 +278,7 @@ class FilePart(ImageFile):
     def stamp(self) -> tuple[int, float] | None:
         """See `ImageFile`; of a tar file's member what its index says."""
         if self.size is not None:
-            return self.size, self.time
+            return self.size, self.changed
         return size_and_time(self.place)
 
     def intrinsics(self) -> np.ndarray | None:

@@ -154,18 +154,21 @@ class ImageTask:
             return self.objects.objects_of(picture)
         return self.file.objects(picture)
 
-    def given_hands(self, size: tuple[int, int]) -> list[HandObservation] | None:
+    def given_hands(
+        self, size: tuple[int, int], least: float = 0.0
+    ) -> list[HandObservation] | None:
         """The hands whose keypoints were given, or None where they are to be detected.
 
         Args:
             size: (width, height) of the upright image in pixels.
+            least: `sureness` below which a hand of a file will be left out, whatever its positions.
 
         Raises:
             InputError: what was given for this image is missing or malformed.
         """
         if self.keypoints is None:
             return self.file.hands()
-        return self.keypoints.hands_for(self.entry, self.place, size)
+        return self.keypoints.hands_for(self.entry, self.place, size, least)
 
     def mask_for(self, size: tuple[int, int]) -> np.ndarray | None:
         """The given mask, (H, W) bool; None for an image without one.

@@ -137,11 +137,13 @@ class Intrinsics:
     def part(self, start: int, names: Sequence[str]) -> Intrinsics:
         """What is needed for the pictures from place `start` on, whose names these are."""
         _, by_index = some_entries(None, self.by_index, start, names)
-        by_name = self.by_name
+        by_name, belongs = self.by_name, self.belongs
         if by_name is not None:  # what is said of a video is said of its frames
             own = {name: entry_of(by_name, name) for name in names}
             by_name = {name: by_name[entry] for name, entry in own.items() if entry is not None}
-        return replace(self, by_name=by_name, by_index=by_index)
+            if belongs == "crops" and all(entry not in (None, name) for name, entry in own.items()):
+                belongs = "image"  # a video's frames are no crops of their own
+        return replace(self, by_name=by_name, by_index=by_index, belongs=belongs)
 
     def raw(self, entry: ImageEntry, index: int) -> object:
         """What was given for one picture, not checked; None where nothing was."""

@@ -6,9 +6,10 @@ A folder
     A file for each picture, with the picture's folder before it when it lies in one:
     ``<stem>_keypoints.json`` (OpenPose), ``<stem>.json`` (mmpose's inferencer), ``<name>.json`` or
     ``results_<stem>.json`` (mmpose's demos). Frames of a video have
-    ``<stem of the video>_<number, 12 digits>_keypoints.json``, or one file for all of them, which
-    is called like that of a picture. Two pictures that differ in nothing but their ending would
-    share a file, and are refused.
+    ``<stem of the video>_<number, 12 digits>_keypoints.json`` (OpenPose), a file in a folder of the
+    video's name, ``clip.mp4/00000012_keypoints.json`` or ``clip.mp4/00000012.json``, or one file
+    for all of them, which is called like that of a picture. Two pictures that differ in nothing but
+    their ending would share a file, and are refused.
 A JSON list
     An entry for each picture in the order of the sorted names (FreiHAND's layout), or entries that
     say which picture they are of (COCO's results, mmpose's of a video).
@@ -145,7 +146,7 @@ class KeypointFiles:
             return None
 
     def hands_for(
-        self, entry: ImageEntry, index: int, size: Size | None = None
+        self, entry: ImageEntry, index: int, size: Size | None = None, least: float = 0.0
     ) -> list[HandObservation]:
         """Hands of one picture, the surest first; an empty list when it has none.
 
@@ -154,6 +155,7 @@ class KeypointFiles:
             index: its place in the sorted listing.
             size: (width, height) of the upright picture; without it MediaPipe's landmarks, which
                 are shares of its sides, cannot be read.
+            least: `sureness` below which a hand will be left out: its positions are not judged.
 
         Raises:
             InputError: the picture's entry or file is missing or malformed.
@@ -168,7 +170,7 @@ class KeypointFiles:
         else:
             file = self._file_of(entry.name)
             where, content = str(file), _file_content(file, entry.name)
-        return sorted(hands_in(content, where, size), key=_score, reverse=True)
+        return sorted(hands_in(content, where, size, least), key=_score, reverse=True)
 
     def _key(self, name: str) -> str | None:
         """What `by_name` calls a picture, or None where it does not speak of it."""
@@ -208,6 +210,7 @@ class KeypointFiles:
                 other=other,
                 shared=self._file_of(one).name,
             )
+        self._require_own_frames(names)
         first = ""
         for name in names:
             first = first or name
@@ -222,20 +225,37 @@ class KeypointFiles:
             found=example.relative_to(self.path),
         )
 
+    def _require_own_frames(self, names: Iterable[str]) -> None:
+        """Refuse two videos that differ in their ending alone and have a frame's file in common."""
+        videos: dict[str, str] = {}
+        for name in names:
+            frame = video_of(name)
+            if frame is None:
+                continue
+            first = videos.setdefault(str(PurePosixPath(frame[0]).with_suffix("")), frame[0])
+            if first == frame[0]:
+                continue
+            one, file = frame_name(first, frame[1]), self._file_of(name)
+            if file.exists() and file == self._file_of(one):
+                facts = {"one": one, "other": name, "shared": file.name}
+                raise InputError("keypoints.shared_file", file=self.path, **facts)
+
     def _file_of(self, picture: str) -> Path:
         """The file of a picture; where there is none, what OpenPose would call it."""
         frame = video_of(picture)
         name = PurePosixPath(unescaped(picture if frame is None else frame[0]))
         folder = self.path / name.parent
-        names = [
-            name.stem + _OPENPOSE_ENDING,
-            f"{name.stem}.json",
-            f"{name.name}.json",
-            f"results_{name.stem}.json",
-        ]
-        if frame is not None:
+        names = [f"{name.stem}.json", f"{name.name}.json", f"results_{name.stem}.json"]
+        if frame is None:
+            names.insert(0, name.stem + _OPENPOSE_ENDING)
+        else:
             number = f"{frame[1]:0{_OPENPOSE_DIGITS}d}"
-            names[0] = f"{name.stem}_{number}{_OPENPOSE_ENDING}"
+            own = PurePosixPath(picture).name
+            names[:0] = [
+                f"{name.stem}_{number}{_OPENPOSE_ENDING}",
+                f"{name.name}/{own}{_OPENPOSE_ENDING}",
+                f"{name.name}/{own}.json",
+            ]
         files = [folder / name for name in names]
         return next((file for file in files if file.exists()), files[0])
 
@@ -246,7 +266,8 @@ def _score(hand: HandObservation) -> float:
 
 def _file_content(file: Path, picture: str) -> object:
     """What a file in a folder says of a picture, or of a frame of a video."""
-    if video_of(picture) is None or file.name.endswith(_OPENPOSE_ENDING):
+    own = (_OPENPOSE_ENDING, f"/{PurePosixPath(picture).name}.json")
+    if video_of(picture) is None or file.as_posix().endswith(own):
         return load_json(file, "keypoints")
     try:
         changed = file.stat().st_mtime_ns

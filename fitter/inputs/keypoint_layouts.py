@@ -23,6 +23,7 @@ Arrays
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,10 +31,12 @@ from fitter.conventions import BODY_HANDS
 from fitter.errors import InputError
 from fitter.inputs.given_hands import (
     CONFIDENCES,
+    SIDE_UNTOLD,
     Size,
-    hand_observation,
+    is_sure,
     numbers,
-    of_untold_side,
+    require_pixels,
+    unjudged_hand,
     whole_number,
 )
 from fitter.inputs.mediapipe_hands import is_mediapipe, mediapipe_hands
@@ -45,16 +48,22 @@ networks without heat maps (SimCC) are not normalised, and above 1 for keypoints
 
 _WRAPPERS = ("predictions", "instance_info", "instances", "hands")
 _SIDES = ("left", "right")
+_Placed = tuple[str, HandObservation]
 _PARAMETERS = ("lhand_pose", "rhand_pose", "smplx_lhand_pose", "mano_pose", "mano_param")
 
 
-def hands_in(content: object, where: str, size: Size | None) -> list[HandObservation]:
+def hands_in(
+    content: object, where: str, size: Size | None, least: float = 0.0
+) -> list[HandObservation]:
     """The hands of one picture, in the file's order.
 
     Args:
         content: JSON's value, in any of the layouts above.
         where: what to name in messages.
         size: (width, height) of the upright picture, or None where it is not known.
+        least: `fitter.inputs.given_hands.sureness` below which a hand will be left out, so that
+            its positions are not judged: programs that always write both hands put the one that
+            they do not see anywhere.
 
     Returns:
         With `side_score` `fitter.inputs.given_hands.SIDE_UNTOLD` where nothing says which hand it
@@ -63,28 +72,44 @@ def hands_in(content: object, where: str, size: Size | None) -> list[HandObserva
     Raises:
         InputError: it is in no layout, or a hand is malformed.
     """
-    content = _unwrapped(content, where, size)
+    hands = []
+    for place, hand in _placed(_unwrapped(content, where, size), where, size):
+        if is_sure(hand, least):
+            require_pixels(hand, place)
+        hands.append(hand)
+    return hands
+
+
+def _placed(content: object, where: str, size: Size | None) -> Iterator[_Placed]:
+    """The hands of one picture, and where each stands, for messages."""
     if isinstance(content, Mapping):
         if "people" in content:
-            return list(_openpose(content["people"], where))
+            yield from _openpose(content["people"], where)
+            return
         if is_mediapipe(content):
-            return mediapipe_hands(content, where, size)
+            yield from _of_mediapipe(content, where, size)
+            return
         if _is_parameters(content):
             raise InputError("keypoints.parameters", file=where)
         if "keypoints" not in content and not _is_coco(content):
             raise InputError("keypoints.no_list", file=where, found="dict")
         content = [content]
     if content is None:
-        return []
+        return
     if not isinstance(content, list):
         raise InputError("keypoints.no_list", file=where, found=type(content).__name__)
     if content and isinstance(content[0], list):
-        return list(_array(content, where))
-    return [
-        hand
-        for number, entry in enumerate(content)
-        for hand in _entry(entry, f"{where}, hand {number}", size)
-    ]
+        yield from _array(content, where)
+        return
+    for number, entry in enumerate(content):
+        yield from _entry(entry, f"{where}, hand {number}", size)
+
+
+def _of_mediapipe(
+    content: Mapping[str, object], where: str, size: Size | None
+) -> Iterator[_Placed]:
+    for hand in mediapipe_hands(content, where, size):
+        yield where, hand
 
 
 def _unwrapped(content: object, where: str, size: Size | None) -> object:
@@ -140,12 +165,12 @@ def _annotations(picture: Mapping[str, object], where: str, size: Size | None) -
     return [{**each, "_marked": True} for each in annotations if isinstance(each, Mapping)]
 
 
-def _entry(entry: object, where: str, size: Size | None) -> Iterator[HandObservation]:
+def _entry(entry: object, where: str, size: Size | None) -> Iterator[_Placed]:
     """The hands of one entry: a hand, or a person."""
     if not isinstance(entry, Mapping):
         raise InputError("keypoints.no_hand", file=where)
     if is_mediapipe(entry):
-        yield from mediapipe_hands(entry, where, size)
+        yield from _of_mediapipe(entry, where, size)
     elif _is_coco(entry):
         yield from _coco(entry, where)
     elif "keypoints" not in entry:
@@ -156,10 +181,10 @@ def _entry(entry: object, where: str, size: Size | None) -> Iterator[HandObserva
         yield from _person(_flat(entry["keypoints"], where), entry, where)
     else:
         depth = entry.get("relative_depth")
-        yield hand_observation(entry["keypoints"], entry.get("side"), where, depth)
+        yield where, unjudged_hand(entry["keypoints"], entry.get("side"), where, depth)
 
 
-def _openpose(people: object, where: str) -> Iterator[HandObservation]:
+def _openpose(people: object, where: str) -> Iterator[_Placed]:
     if not isinstance(people, list):
         raise InputError("keypoints.no_people", file=where)
     for number, person in enumerate(people):
@@ -176,10 +201,10 @@ def _openpose(people: object, where: str) -> Iterator[HandObservation]:
             place = f"{where}, person {number}, {key}"
             flat = numbers(person[key], [(63,)], place)
             if np.any(flat != 0):
-                yield hand_observation(flat.reshape(21, 3), side, place)
+                yield place, unjudged_hand(flat.reshape(21, 3), side, place)
 
 
-def _coco(entry: Mapping[str, object], where: str) -> Iterator[HandObservation]:
+def _coco(entry: Mapping[str, object], where: str) -> Iterator[_Placed]:
     for side in _SIDES:
         key = f"{side}hand_kpts"
         if not entry.get(key) or entry.get(f"{side}hand_valid") is False:
@@ -188,7 +213,7 @@ def _coco(entry: Mapping[str, object], where: str) -> Iterator[HandObservation]:
         yield from _if_seen(_confident(points, entry), side, f"{where}, {key}")
 
 
-def _mmpose(entry: Mapping[str, object], where: str) -> Iterator[HandObservation]:
+def _mmpose(entry: Mapping[str, object], where: str) -> Iterator[_Placed]:
     scores = _array_of(entry["keypoint_scores"], where)
     positions = _array_of(entry["keypoints"], where)
     if positions.ndim != 2 or positions.shape[1] not in (2, 3) or scores.size != len(positions):
@@ -199,7 +224,7 @@ def _mmpose(entry: Mapping[str, object], where: str) -> Iterator[HandObservation
     yield from _person(points, entry, where, SCORES)
 
 
-def _array(content: object, where: str) -> Iterator[HandObservation]:
+def _array(content: object, where: str) -> Iterator[_Placed]:
     """Rows of a picture: FreiHAND's right hand, or a person."""
     array = _array_of(content, where)
     if array.ndim == 2 and len(array) != 21 and len(array) in _SETS and array.shape[1] in (2, 3):
@@ -207,7 +232,7 @@ def _array(content: object, where: str) -> Iterator[HandObservation]:
             array = np.column_stack([array, np.ones(len(array))])
         yield from _person(array, {}, where, SCORES)
         return
-    yield hand_observation(content, "right", where)
+    yield where, unjudged_hand(content, "right", where)
 
 
 _SETS = {count: {"left": left, "right": right} for count, left, right in BODY_HANDS.values()}
@@ -218,14 +243,15 @@ def _person(
     entry: Mapping[str, object],
     where: str,
     confidences: tuple[float, float] = CONFIDENCES,
-) -> Iterator[HandObservation]:
+) -> Iterator[_Placed]:
     """The hands among (K, 3) keypoints (u, v, confidence) of a hand or a person."""
     points = _confident(points, entry)
     if len(points) == 21:
         if (side := entry.get("side")) is not None:
-            yield hand_observation(points, side, where, confidences=confidences)
+            yield where, unjudged_hand(points, side, where, confidences=confidences)
         elif np.any(points[:, 2] > 0):
-            yield of_untold_side(points, where, confidences)
+            hand = unjudged_hand(points, "right", where, confidences=confidences)
+            yield where, replace(hand, side_score=SIDE_UNTOLD)
         return
     if len(points) not in _SETS:
         known = sorted(_SETS)
@@ -237,10 +263,10 @@ def _person(
 
 def _if_seen(
     points: np.ndarray, side: str, where: str, confidences: tuple[float, float] = CONFIDENCES
-) -> Iterator[HandObservation]:
+) -> Iterator[_Placed]:
     """A hand of a person, if it has any confidence."""
     if np.any(points[:, 2] > 0):
-        yield hand_observation(points, side, where, confidences=confidences)
+        yield where, unjudged_hand(points, side, where, confidences=confidences)
 
 
 def _confident(points: np.ndarray, entry: Mapping[str, object]) -> np.ndarray:

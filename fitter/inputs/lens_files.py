@@ -152,7 +152,7 @@ def checked_lens(lens: Lens, where: str) -> Lens:
 def _of_kalibr(content: Mapping[str, Any], where: str) -> Lens:
     kind = str(content.get("camera_model"))
     if kind != "pinhole":
-        raise InputError("lens.model", file=where, expected=_known_models(), found=kind)
+        raise InputError("lens.model", file=where, expected="pinhole", found=kind)
     numbers = as_numbers(content.get("intrinsics"))
     if numbers is None or numbers.shape != (4,):
         found = shortened(content.get("intrinsics"))

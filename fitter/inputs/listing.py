@@ -81,6 +81,7 @@ class ImageSource:
         files: where the pictures are by their names, where they are no files below `root`.
         broken: a sentence for each tar file or video that breaks off. Complete as `skipped` is.
         endings: of what is taken.
+        frames: "frames" -> number of listed frames of videos. Complete as `skipped` is.
     """
 
     root: Path
@@ -92,6 +93,7 @@ class ImageSource:
     files: ImageFiles | None = None
     broken: list[str] = field(default_factory=list, compare=False)
     endings: tuple[str, ...] = IMAGE_SUFFIXES
+    frames: Counter[str] = field(default_factory=Counter, compare=False)
 
     @staticmethod
     def of(

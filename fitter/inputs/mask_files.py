@@ -118,10 +118,23 @@ def read_mask(path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> np.ndarray:
         (H, W) bool, or uint16 labels, 0 for none.
 
     Raises:
-        InputError: as `fitter.inputs.images.read_image`; an array that is none or is damaged
+        InputError: it cannot be read or is no picture (`mask.unreadable`, in the words of
+            `fitter.inputs.images.read_image`); an array that is none or is damaged
             (`mask.array`); or its values leave open what is hand, see
             `fitter.inputs.mask_values.hand_pixels`.
     """
+    try:
+        return _read(path, limits)
+    except InputError as error:
+        if not error.code.startswith("image."):
+            raise
+        # Whoever reads of a damaged picture would look at the photograph, which is fine.
+        reason = error.without("file").replace("known picture", "known").replace("picture", "mask")
+        raise InputError("mask.unreadable", file=path, reason=reason) from error
+
+
+def _read(path: Path, limits: ReadLimits) -> np.ndarray:
+    """What `read_mask` gives; what is wrong is said as of a picture."""
     if Path(path).suffix.lower() == ".npy":
         return hand_pixels(_array(Path(path), limits), path)
 

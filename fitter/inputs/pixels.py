@@ -55,6 +55,12 @@ class Pixels:
     rgb: np.ndarray
     inside: np.ndarray | None = None
 
+    @staticmethod
+    def of_transparent(image: Image.Image) -> Pixels:
+        """Those of an upright picture with transparency."""
+        rgb, shown = over_background(image)
+        return Pixels(np.array(rgb), None if shown.all() else shown)
+
 
 _Converted = tuple[np.ndarray, np.ndarray | None]
 """A band's values (h, W, 3) or (h, W, 1), and (h, W) bool, which of its pixels show something."""
@@ -119,7 +125,7 @@ def _converter(image: Image.Image, where: Path | str) -> Callable[[Image.Image],
     """How the bands of a loaded picture become 8-bit RGB."""
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return partial(_grey, grey_range(sample_of(image), where))
-    return _over_background if has_transparency(image) else _opaque
+    return over_background if has_transparency(image) else _opaque
 
 
 def _grey(values: Range, band: Image.Image) -> _Converted:
@@ -127,7 +133,9 @@ def _grey(values: Range, band: Image.Image) -> _Converted:
     return values(found)[..., None], np.isfinite(found) if band.mode == "F" else None
 
 
-def _over_background(band: Image.Image) -> _Converted:
+def over_background(band: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """(h, W, 3) uint8 RGB of a picture with transparency over the background, and (h, W) bool,
+    which of its pixels show something."""
     foreground = straight(band)
     background = Image.new("RGBA", band.size, (*BACKGROUND, 255))
     opacity = np.asarray(foreground.getchannel("A"))

@@ -80,8 +80,9 @@ class Undistortion:
         import cv2
 
         if distorted.dtype != bool:
+            whole = np.empty((0, 0), np.uint16)  # no parts of pixels
             return cv2.remap(
-                distorted, self._nearest(), None, cv2.INTER_NEAREST,
+                distorted, self._nearest(), whole, cv2.INTER_NEAREST,
                 borderMode=cv2.BORDER_CONSTANT,
             )  # fmt: skip
 

@@ -17,12 +17,30 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from PIL import Image
 
 from fitter.errors import InputError
+from fitter.inputs.pixels import Pixels
 from fitter.inputs.video_faults import fault_of
 
 # FFmpeg prints about every oddity of a damaged file beside the error that reports it.
 av.logging.set_level(av.logging.PANIC)
+
+
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "nut", "dv", "rm"),
+    *("ivf", "gxf", "wtv", "live_flv", "swf", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu"),
+    *("av1", "vc1", "h261", "h263", "dirac", "vvc", "yuv4mpegpipe"),
+)
+"""FFmpeg's names of the containers of files: those that hold their pictures. Others are lists of
+files and addresses, whatever a file's ending says."""
+
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+
+
+def address_of(path: Path) -> str:
+    """What FFmpeg is told of a file, whose name may have a colon: ``12:30.mp4`` is no protocol."""
+    return f"file:{path.absolute()}"
 
 
 @dataclass(frozen=True)
@@ -47,16 +65,21 @@ class OpenedVideo:
         """Seconds of the unit of time stamps."""
         return Fraction(self.stream.time_base or Fraction(1, 1000))
 
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets from where the file stands on, as far as it can be read."""
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield packet
+
+    @property
+    def pixel_shape(self) -> Fraction | None:
+        """Width of a pixel over its height; None where the video does not say."""
+        return self.stream.sample_aspect_ratio or None
+
     def frames(self) -> Iterator[VideoFrame]:
         """What can be decoded from where the file stands on, in the order in which it is shown."""
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.error.FFmpegError, OSError):
-                break  # the file breaks off
+        for packet in self.packets():
             with contextlib.suppress(av.error.FFmpegError):
                 yield from packet.decode()
         with contextlib.suppress(av.error.FFmpegError):
@@ -68,28 +91,19 @@ def opened_video(path: Path | str, device: str | None = None) -> Iterator[Opened
     """Open a video.
 
     Args:
-        path: of the file, or the address of a stream.
+        path: of the file; a text is the address of a stream, which may lie anywhere.
         device: FFmpeg's name of the kind of device that it is, or None for a file or stream.
 
     Raises:
         InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
             they are coded.
     """
-    with said_of_video(path):
-        container = _container(path, device)
+    options = {} if isinstance(path, str) or device else _OPTIONS
+    place = address_of(path) if options else str(path)
+    with said_of_video(path), _said_of_container(path, options):
+        container = av.open(place, format=device, options=options, metadata_errors="ignore")
     with container:
         yield OpenedVideo(container, _stream(path, container))
-
-
-def _container(path: Path | str, device: str | None) -> InputContainer:
-    try:
-        return av.open(str(path), format=device, metadata_errors="ignore")
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
-        is_file = device is None and Path(path).is_file()
-        fault = fault_of(Path(path)) if is_file else None
-        if fault is None:
-            raise
-        raise fault from error
 
 
 def _stream(path: Path | str, container: InputContainer) -> VideoStream:
@@ -122,6 +136,23 @@ def said_of_video(path: Path | str) -> Iterator[None]:
         raise InputError("video.unreadable", file=path, reason=reason) from error
 
 
+@contextlib.contextmanager
+def _said_of_container(path: Path | str, options: dict[str, str]) -> Iterator[None]:
+    """Say which containers are taken where FFmpeg calls the options that say so invalid, and what
+    is wrong with a file that it takes for no video."""
+    try:
+        yield
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        fault = fault_of(Path(path)) if options else None
+        if fault is None:
+            raise
+        raise fault from error
+    except av.error.ArgumentError as error:
+        if not options:
+            raise
+        raise InputError("video.container", file=path) from error
+
+
 class Upright:
     """Turns the frames of one video as they are shown.
 
@@ -134,12 +165,37 @@ class Upright:
         """Nothing is known of the video yet."""
         self._matrices: dict[int, np.ndarray | None] = {}
 
-    def pixels(self, frame: VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame, turned and mirrored, C-contiguous and writable."""
+    def pixels(self, frame: VideoFrame, pixel_shape: Fraction | None = None) -> Pixels:
+        """What a frame shows, turned and mirrored, its pixels square, transparent ones as in
+        pictures.
+
+        Args:
+            frame: as it was decoded.
+            pixel_shape: see `OpenedVideo.pixel_shape`.
+        """
         if frame.rotation not in self._matrices:
             self._matrices[frame.rotation] = _display_matrix(frame)
-        pixels = frame.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(_turned(pixels, self._matrices[frame.rotation]))
+        width, height = square_size(frame, pixel_shape)
+        has_opacity = any(part.is_alpha for part in frame.format.components)
+        found = frame.to_ndarray(
+            format="rgba" if has_opacity else "rgb24", width=width, height=height
+        )
+        upright = np.ascontiguousarray(_turned(found, self._matrices[frame.rotation]))
+        return Pixels.of_transparent(Image.fromarray(upright)) if has_opacity else Pixels(upright)
+
+
+def square_size(frame: VideoFrame, pixel_shape: Fraction | None) -> tuple[int, int]:
+    """(width, height) in pixels of a frame, not turned, of which the side that is too short is
+    stretched until its pixels are square.
+
+    Args:
+        frame: as it was decoded.
+        pixel_shape: see `OpenedVideo.pixel_shape`.
+    """
+    shape = pixel_shape or Fraction(1)
+    if shape >= 1:
+        return round(frame.width * shape), frame.height
+    return frame.width, round(frame.height / shape)
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:

@@ -23,7 +23,9 @@ from fitter.inputs.exif_focal import CameraExif
 from fitter.inputs.frame_choice import FrameChoice
 from fitter.inputs.frame_names import VIDEO_SUFFIXES, frame_name, video_of
 from fitter.inputs.image_files import ImageFile, ImagesAlone, LocalFile
+from fitter.inputs.images import ReadPicture
 from fitter.inputs.listing import ImageSource, count_skipped, ending_of
+from fitter.inputs.pixels import Pixels
 
 _ANIMATED = (".apng", ".gif", ".png", ".webp")
 """Endings of pictures that may be animated."""
@@ -53,8 +55,8 @@ class FrameReader(Protocol):
     def index(self) -> FrameIndex:
         """Of the video."""
 
-    def frame(self, number: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, upright."""
+    def pixels(self, number: int) -> Pixels:
+        """What a frame shows, upright."""
 
     def close(self) -> None:
         """Close the file."""
@@ -102,15 +104,21 @@ class VideoFrame(ImageFile):
         return float(times[self.number]) if self.number < len(times) else None
 
     def read(self) -> tuple[np.ndarray, CameraExif]:
+        """See `ImageFile`."""
+        read = self.picture()
+        return read.pixels, read.exif
+
+    def picture(self) -> ReadPicture:
         """See `ImageFile`.
 
         Raises:
-            InputError: see `fitter.inputs.video_reader.VideoReader.frame`.
+            InputError: see `fitter.inputs.video_reader.VideoReader.pixels`.
         """
         try:
-            return frame_reader(self.path, self.index).frame(self.number), CameraExif()
+            found = frame_reader(self.path, self.index).pixels(self.number)
         except InputError as error:
             raise error.about(file=self.label) from error
+        return ReadPicture(found.rgb, CameraExif(), found.inside)
 
     def stamp(self) -> tuple[int, float] | None:
         """See `ImageFile`: those of the video."""
@@ -167,7 +175,7 @@ def video_frames(
     times = index.times
     for number in (choice or FrameChoice()).of(times).tolist():
         try:
-            pixels = frame_reader(path).frame(number)
+            pixels = frame_reader(path).pixels(number).rgb
         except InputError as error:
             if error.code != "video.damaged_frame":
                 raise
@@ -272,9 +280,10 @@ def with_frames(source: ImageSource, videos: VideoOptions) -> ImageSource:
         videos: how they are taken.
     """
     broken: list[str] = []
-    listed = _Listed(source.root, source.unsorted, videos, broken)
+    counted: Counter[str] = Counter()
+    listed = _Listed(source.root, source.unsorted, videos, broken, counted)
     files = LocalFiles(source.root, videos)
-    return replace(source, unsorted=listed, files=files, broken=broken)
+    return replace(source, unsorted=listed, files=files, broken=broken, frames=counted)
 
 
 @dataclass(frozen=True)
@@ -285,10 +294,12 @@ class _Listed:
     unsorted: Callable[[Counter[str]], Iterator[str]]
     videos: VideoOptions
     broken: list[str]
+    counted: Counter[str]
 
     def __call__(self, skipped: Counter[str]) -> Iterator[str]:
         self.broken.clear()
-        names = frames = 0
+        self.counted.clear()
+        names = 0
         longest = _Longest()
         for name in self.unsorted(skipped):
             path = path_of(self.root, name)
@@ -296,11 +307,12 @@ class _Listed:
                 count_skipped(skipped, ".ts")
             elif is_video(path):
                 for frame in self._frames(name, path, longest):
-                    frames += 1
+                    self.counted["frames"] += 1
                     yield frame
             else:
                 names += 1
                 yield name
+        frames = self.counted["frames"]
         if self.broken and not names + frames:
             raise InputError("video.none_whole", reason=self.broken[0])
         if self.videos.choice.as_json and not frames:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.errors import InputError, UserError
-from fitter.inputs.camera_streams import Recorded, opened_camera, record
+from fitter.inputs.camera_streams import Recorded, opened_camera, record, without_password
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.run.progress import console_for, say
 from fitter.run.request import RunRequest
@@ -33,8 +33,9 @@ SHOW_SECONDS = 60.0
 """Within this time the hands of a frame are fitted and shown; the first one compiles a lot."""
 
 
-def recorded(request: RunRequest, config: Config) -> RunRequest:
-    """The same request of the video that a camera's frames are recorded to.
+def recorded(request: RunRequest, config: Config) -> tuple[RunRequest, str]:
+    """The same request of the video that a camera's frames are recorded to, and the sentence that
+    says that the camera went away before it was told to end, or an empty text.
 
     The recording ends with Ctrl-C, with a key in the window, after `FrameChoice.end` seconds, or
     when the camera goes away. A run that is continued takes the recording that is there.
@@ -51,7 +52,7 @@ def recorded(request: RunRequest, config: Config) -> RunRequest:
     if path.exists():
         if request.resume:
             say(console, f"the camera was recorded before: {path}")
-            return of_video
+            return of_video, ""
         if not request.overwrite:
             raise InputError("camera.recorded", file=path)
     assert request.camera is not None  # else there is nothing to record
@@ -61,15 +62,16 @@ def recorded(request: RunRequest, config: Config) -> RunRequest:
         StopRequest(lambda: say(console, "the recording ends, and is fitted")) as stop,
         _Window.opened(request, config, lambda text: say(console, text)) as window,
     ):
-        say(console, f"recording camera {request.camera}; Ctrl-C ends the recording, not the run")
+        camera = without_password(request.camera)
+        say(console, f"recording camera {camera}; Ctrl-C ends the recording, not the run")
         found = record(
             video,
             path,
             lambda seconds: not stop.asked and not window.is_closed and seconds < longest,
             window.take if window.is_there else None,
         )
-    _say_end(found, path, lambda text: say(console, text))
-    return of_video
+    say(console, f"{count(found.frames, 'frame')} recorded: {path}")
+    return of_video, _gone(found, request.camera)
 
 
 def recording_of(request: RunRequest) -> Path:
@@ -77,10 +79,12 @@ def recording_of(request: RunRequest) -> Path:
     return request.out.with_name(f"{request.out.name}.camera.mkv")
 
 
-def _say_end(found: Recorded, path: Path, tell: Callable[[str], None]) -> None:
-    if found.ended:
-        tell(f"the camera went away after {count(found.frames, 'frame')}: {found.ended}")
-    tell(f"{count(found.frames, 'frame')} recorded: {path}")
+def _gone(found: Recorded, camera: str) -> str:
+    if not found.ended:
+        return ""
+    frames = count(found.frames, "frame")
+    facts = {"file": f"--camera {camera}", "frames": frames, "reason": found.ended}
+    return str(InputError("camera.gone", **facts))
 
 
 def has_display() -> bool:

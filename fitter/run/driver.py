@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
-from fitter.inputs.frame_names import video_of
-from fitter.inputs.frame_sources import FrameSources
+from fitter.inputs.listing import ImageSource
 from fitter.run.inputs import RunInputs, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
@@ -37,11 +36,12 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
+    gone = ""
     if request.camera is not None:
         check_request(request, config)
         from fitter.run.camera import recorded
 
-        request = recorded(request, config)
+        request, gone = recorded(request, config)
     with ExitStack() as stack:
         inputs = stack.enter_context(opened_inputs(request, config))
         workers = stack.enter_context(_workers(request, config, inputs))
@@ -62,7 +62,7 @@ def run(request: RunRequest, config: Config) -> Summary:
         sharing = _sharing(config, inputs, workers)
         store = stack.enter_context(open_store(request, config, inputs, workers, sharing))
         passes = passes_of(store, sharing)
-        summary = _empty_summary(request, inputs, store)
+        summary = _empty_summary(request, inputs, store, gone)
         if store.was_there:
             is_fixed = any(each.given is not None for each in passes[:1])
             take_up(store, passes[0].rows, inputs, summary, is_fixed)
@@ -87,11 +87,13 @@ def run(request: RunRequest, config: Config) -> Summary:
     return summary
 
 
-def _empty_summary(request: RunRequest, inputs: RunInputs, store: ResultStore) -> Summary:
-    """Of a run that has not begun."""
+def _empty_summary(
+    request: RunRequest, inputs: RunInputs, store: ResultStore, gone: str
+) -> Summary:
+    """Of a run that has not begun; `gone` says that its camera went away, or is empty."""
     return Summary(
         skipped=inputs.source.skipped,
-        broken=inputs.source.broken,
+        broken=[*([gone] if gone else []), *inputs.source.broken],
         trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
         gives_keypoints=not inputs.given.detects,
         folder=inputs.folder,
@@ -143,6 +145,5 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
 
 def _has_videos(inputs: RunInputs) -> bool:
     """Whether any of the images is a frame of a video."""
-    if isinstance(inputs.given, FrameSources):
-        return False  # frames of rigs have no tracks
-    return any(video_of(name) is not None for name in inputs.listing)
+    # Frames of rigs have no tracks. Whoever lists has counted: there may be millions of names.
+    return isinstance(inputs.source, ImageSource) and inputs.source.frames["frames"] > 0

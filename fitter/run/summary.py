@@ -112,7 +112,8 @@ class Summary:
         camera_notes: of images whose camera is in doubt.
         trusts_intrinsics: K is a data set's own, so that such a one is no mistake to be told.
         skipped: ending -> number of files in the images' folder that are no images to us.
-        broken: a sentence for each tar file that breaks off, so that images are missing.
+        broken: a sentence for each tar file or video that breaks off and a camera that went away,
+            so that images are missing.
         masks_rejected: hands whose mask, given or found, contradicted their keypoints.
         masks_found: images that have a given mask, or None where no masks were given.
         lost: times that a process that detects or renders was lost.

@@ -137,7 +137,7 @@ def _detect(
     pixels, exif, inside = read.pixels, read.exif, read.inside
     size = (pixels.shape[1], pixels.shape[0])
     matrix, source = task.intrinsics_for(size, exif)
-    given = task.given_hands(size)
+    given = task.given_hands(size, config.detector.min_score)
     through = task.through(size)
     image = ImageRecord(task.name, Path(task.file.label), pixels, matrix, source, inside)
     hands = None if given is None else _given(given, task, image, config, sided)
@@ -262,8 +262,12 @@ def _beside_name(error: InputError, task: ImageTask) -> InputError:
     for start in (label, task.name):  # of a part of it, such as one of its hands
         if str(file) != start and str(file).startswith(start):
             return error.about(file=str(file)[len(start) :].lstrip(" ,:"))
-    given = [beside.folder for beside in (task.masks, task.objects) if beside is not None]
-    for folder in (*given, task.file.folder):
+    masks = None if task.masks is None else task.masks.folder
+    if masks is not None and error.code.startswith("mask.") and Path(file).is_relative_to(masks):
+        # With the folder's own name: masks are mostly called like their images.
+        return error.about(file=str(Path(file).relative_to(masks.parent)))
+    objects = None if task.objects is None else task.objects.folder
+    for folder in (objects, task.file.folder):
         if folder is not None and Path(file).is_relative_to(folder):
             return error.about(file=str(Path(file).relative_to(folder)))
     return error

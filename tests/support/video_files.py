@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,6 +27,7 @@ class Coding:
         group: frames from one key frame to the next, at most.
         container: FFmpeg's name, where the ending does not tell.
         reordered: frames that may be coded in another order than they are shown.
+        pixel_shape: width of a pixel over its height.
     """
 
     codec: str = "libx264"
@@ -34,6 +36,7 @@ class Coding:
     group: int = 8
     container: str | None = None
     reordered: int | None = None
+    pixel_shape: Fraction | None = None
 
 
 H264 = Coding(reordered=2)
@@ -61,7 +64,8 @@ def write_video(
 
     Args:
         path: of the file; its ending chooses the container.
-        pictures: how many frames of `shown`, or (H, W, 3) uint8 frames of one size.
+        pictures: how many frames of `shown`, or uint8 frames of one size, RGB (H, W, 3) or RGBA
+            (H, W, 4).
         coding: how.
         times: when each frame is shown, in thousandths of a second; None for a steady rate.
         turn: degrees by which players turn the picture counterclockwise.
@@ -78,16 +82,35 @@ def write_video(
         context.time_base = Fraction(1, 25) if times is None else Fraction(1, 1000)
         if coding.reordered is not None:
             context.max_b_frames = coding.reordered
+        if coding.pixel_shape is not None:
+            context.sample_aspect_ratio = coding.pixel_shape
         if turn:
             stream.set_display_rotation(turn)
         out.start_encoding()  # a container without frames has a header, too
         for pixels, tick in zip(frames, ticks, strict=True):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            kind = "rgb24" if pixels.shape[2] == 3 else "rgba"
+            frame = av.VideoFrame.from_ndarray(pixels, format=kind)
             frame = frame.reformat(format=coding.pixels)
             frame.time_base = context.time_base
             frame.pts = tick // 40 if times is None else tick
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+    return path
+
+
+def joined(path: Path, *videos: Path) -> Path:
+    """Write the packets of videos, which stand for themselves (Motion JPEG), one after the other
+    as one video of 25 frames a second."""
+    with contextlib.ExitStack() as closing:
+        read = [closing.enter_context(av.open(str(video))) for video in videos]
+        out = closing.enter_context(av.open(str(path), "w"))
+        stream = out.add_stream_from_template(read[0].streams.video[0])
+        packets = [packet for video in read for packet in video.demux(video=0) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.duration = 1
+            out.mux(packet)
     return path
 
 

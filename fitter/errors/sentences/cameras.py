@@ -51,7 +51,8 @@ _INTRINSICS = {
     "{cx:g}, {cy:g}, which is that of a picture of about {whole[0]} x {whole[1]}: of one turned by "
     "a quarter, or cx and cy are swapped; give K of the picture as it is seen, upright",
     "intrinsics.unknown_file": "expected a file with cameras (JSON, YAML, XML, .npy, .npz, numbers "
-    "as text, COLMAP's cameras.txt), found something else",
+    "as text, COLMAP's cameras.txt), found something else; write fx, fy, cx, cy, or the nine "
+    "numbers of K, into a text file",
 }
 
 _LENS = {
@@ -73,7 +74,8 @@ _LENS = {
     "lens.lacks": "expected a whole lens, found no {found}",
     "lens.line": "expected a camera of COLMAP: number, model, width, height and the model's "
     "parameters, found {found!r}",
-    "lens.model": "expected one of the models {expected}, found {found!r}",
+    "lens.model": "expected a lens whose model is among {expected}, found {found!r}; calibrate "
+    "with such a one, or undistort the pictures and give the K that they then have",
     "lens.no_images": "expected images.txt beside it, which says whose pictures are whose, since "
     "there are {found} cameras, found none that can be read",
     "lens.no_numbers": "expected numbers as coefficients of a lens, found {found}",

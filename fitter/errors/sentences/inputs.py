@@ -140,6 +140,7 @@ _MASKS = {
     "share {shared!r}",
     "mask.size": "expected a mask of {expected} pixels as its picture {image!r} has, or scaled "
     "from it, found {found}",
+    "mask.unreadable": "{reason}",
     "mask.unlistable": "expected a folder of masks that may be listed, found {reason}",
 }
 

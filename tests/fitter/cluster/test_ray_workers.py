@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
@@ -21,6 +22,7 @@ from fitter.system.messages import EXIT_LOST
 from fitter.workers.isolated_fit import TRIES
 from tests.support import bad_files
 from tests.support.store_rows import contents
+from tests.support.video_files import write_video
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs the package ray"
@@ -79,6 +81,27 @@ def pictures(tmp_path_factory) -> Path:
     (folder / "in" / "03.jpg").write_bytes(b"no picture")
     (folder / "known.json").write_text(json.dumps(known))
     return folder
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """A folder with a video of one hand that moves, in two blocks of frames, and its keypoints."""
+    folder = tmp_path_factory.mktemp("video")
+    with Image.open(bad_files.HAND) as hand:
+        small = np.asarray(hand.convert("RGB").resize((320, 240)))
+    write_video(folder / "in" / "clip.mkv", [np.roll(small, 4 * k, axis=1) for k in range(6)])
+    known = {
+        f"clip.mkv/{k:08d}": moved(scaled(bad_files.known_hands(), 0.5), 4 * k) for k in range(6)
+    }
+    (folder / "known.json").write_text(json.dumps(known))
+    return folder
+
+
+def moved(hands: list[dict], step: float) -> list[dict]:
+    return [
+        {"side": h["side"], "keypoints": [[p[0] + step, *p[1:]] for p in h["keypoints"]]}
+        for h in hands
+    ]
 
 
 def scaled(hands: list[dict], scale: float) -> list[dict]:
@@ -243,6 +266,16 @@ class TestRay:
         assert done.stderr.splitlines()[0].startswith("failed 03.jpg: ")
         assert len(done.stderr.splitlines()) == 3
         assert contents(out) == contents(undisturbed)
+
+    def test_gives_the_same_store_of_a_video(self, video, tmp_path):
+        alone, spread = tmp_path / "alone.zarr", tmp_path / "spread.zarr"
+        for out, how in ((alone, []), (spread, RAY)):
+            done = run(video, out, *how)
+            assert done.returncode == 0, done.stderr
+        results = xr.open_zarr(spread).load()
+        assert list(results.image_name.values) == [f"clip.mkv/{k:08d}" for k in range(6)]
+        assert (results.track.values[:, 0] == 1).all()  # of the second pass
+        assert contents(spread) == contents(alone)
 
     def test_a_killed_worker_costs_nothing(self, pictures, undisturbed, tmp_path):
         out = tmp_path / "r.zarr"

@@ -10,7 +10,7 @@ from tests.support import bad_files
 from tests.support.bad_commands import FAST
 
 K = [[620.0, 0.0, 320.0], [0.0, 620.0, 240.0], [0.0, 0.0, 1.0]]
-SUFFIXES = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp; videos such as .mp4"
+SUFFIXES = ".avif, .bmp, .heic, .heif, .jpeg, .jpg, .png, .tif, .tiff, .webp; videos such as .mp4"
 MANO = "a MANO model (MANO_RIGHT.pkl or MANO_LEFT.pkl)"
 
 

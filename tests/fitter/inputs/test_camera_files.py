@@ -358,8 +358,9 @@ def test_lens_files_that_are_refused(tmp_path, code):
 @pytest.mark.parametrize("kind", ["omni", "eucm", "ds"])
 def test_other_cameras_of_kalibr_are_refused_by_name(tmp_path, kind):
     (tmp_path / "c.yaml").write_text(KALIBR.replace("KIND", kind).replace("MODEL", "none"))
-    with raises("lens.model", found=kind):
+    with raises("lens.model", expected="pinhole", found=kind) as raised:
         read_cameras(tmp_path / "c.yaml")
+    assert "undistort the pictures" in str(raised.value)  # the way out
 
 
 @pytest.mark.parametrize(

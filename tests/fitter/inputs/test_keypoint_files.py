@@ -289,6 +289,30 @@ class TestVideos:
         write(tmp_path / "clip_000000000000_keypoints.json", {"people": []})
         assert self.hands(KeypointFiles.open(tmp_path)) == [[], ["right"]]
 
+    @pytest.mark.parametrize("ending", ["_keypoints.json", ".json"])
+    def test_a_folder_of_the_video_has_a_file_for_each_frame(self, tmp_path, ending):
+        flat = np.ravel(a_hand(0.9)).tolist()
+        people = [{"hand_left_keypoints_2d": flat}]
+        write(tmp_path / "clip.mp4" / f"00000012{ending}", {"people": people})
+        write(tmp_path / "clip.mp4" / f"00000000{ending}", {"people": []})
+        files = KeypointFiles.open(tmp_path)
+        assert self.hands(files) == [[], ["left"]]
+        (hand,) = files.hands_for(self.FRAMES[1], 1)
+        np.testing.assert_array_equal(hand.keypoints, np.array(a_hand(0.9))[:, :2])
+        assert files.missing([*self.NAMES, "clip.mp4/00000013"]) == (1, "clip.mp4/00000013")
+
+    def test_two_videos_never_share_the_file_of_a_frame(self, tmp_path):
+        names = [f"in/clip.{ending}/{number:08d}" for ending in ("mov", "mp4") for number in (0, 1)]
+        write(tmp_path / "in/clip.mov/00000000_keypoints.json", {"people": []})
+        write(tmp_path / "in/clip.mp4/00000000_keypoints.json", {"people": []})
+        files = KeypointFiles.open(tmp_path)
+        files.require_for(names, 4)
+        shared = "clip_000000000001_keypoints.json"
+        write(tmp_path / "in" / shared, {"people": []})
+        facts = {"one": names[1], "other": names[3], "shared": shared}
+        with raises("keypoints.shared_file", file=tmp_path, **facts):
+            files.require_for(names, 4)
+
     @pytest.mark.parametrize("first", [0, 1])
     @pytest.mark.parametrize("in_folder", [True, False])
     def test_mmpose_writes_one_file_and_counts_from_0_or_1(self, tmp_path, first, in_folder):

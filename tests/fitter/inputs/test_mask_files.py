@@ -148,22 +148,26 @@ class TestRefusals:
         with raises("mask.size", file=path, image="p/a.jpg", expected="96 x 60", found="48 x 32"):
             masks.mask_for(entry, (96, 60))
         path.write_bytes(b"")
-        refuses("image.empty")
+        refuses("mask.unreadable", reason="expected a mask, found an empty file")
         path.write_text("no mask")
-        refuses("image.format")
+        unknown = "expected a mask, found a file in no known format"
+        refuses("mask.unreadable", reason=unknown)
         mask_file(path, np.random.default_rng(0).integers(0, 255, (32, 48), dtype=np.uint8))
         path.write_bytes(path.read_bytes()[:600])
-        refuses("image.damaged")
+        with raises("mask.unreadable", file=path) as caught:
+            masks.mask_for(entry, (48, 32))
+        assert str(caught.value).startswith(f"{path}: expected a whole mask, found a damaged or")
         path.unlink()
         path.symlink_to("nowhere.png")
-        refuses("image.missing")
+        refuses("mask.unreadable", reason="expected a mask, found no such file")
         path.unlink()
-        refuses("image.missing")
+        refuses("mask.unreadable", reason="expected a mask, found no such file")
         path = mask_file(path.with_suffix(".tif"), truth.astype(np.float32))
         masks = opened(folder, [entry])
         assert (masks.mask_for(entry, (48, 32)) == truth).all()
         mask_file(path, truth.astype(np.int32) * 70000)
-        refuses("image.grey_range", least=0, most=70000)
+        out_of_range = "expected grey values from 0 to 65535, found 0 to 70000"
+        refuses("mask.unreadable", reason=out_of_range)
 
     @pytest.mark.parametrize(
         ("largest", "kind"), [(2, np.uint8), (127, np.uint8), (256, np.uint16), (2, np.int32)]

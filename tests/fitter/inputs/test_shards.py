@@ -211,6 +211,12 @@ class TestSource:
         source = ImageSource.of([str(tmp_path / "*.tar")])
         assert list(source.names()) == ["b.tar/a.jpg"] and len(source.broken) == 2
 
+    def test_a_member_is_no_frame_of_a_video(self, tmp_path):
+        write_shard(tmp_path / "a.tar", samples(["0", "1"]))
+        source = ImageSource.of([str(tmp_path / "a.tar")])
+        for file in map(source.files.file_of, source.names()):
+            assert file.time is None and file.stamp()[1] > 0  # when it was changed is no time in it
+
     def test_a_member_that_is_gone_reads_as_missing(self, tmp_path):
         path = write_shard(tmp_path / "a.tar", samples(["a"]))
         files = ImageSource.of([str(path)]).files

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitter.errors import sentence
 from fitter.inputs.animations import animation_index, is_animation
 from fitter.inputs.frame_choice import FrameChoice
 from fitter.inputs.given_images import checked_image
 from fitter.inputs.image_files import LocalFile
-from fitter.inputs.images import ReadLimits
+from fitter.inputs.images import ReadLimits, read_picture
 from fitter.inputs.listing import ImageSource
 from fitter.inputs.stored_images import read_stored_image
 from fitter.inputs.videos import VideoFrame, VideoOptions, frame_reader, video_frames
@@ -67,6 +66,8 @@ def test_a_folder_mixes_pictures_and_videos(mixed):
     expected = ["a.png", *frames("b/Clip.MP4", *range(25)), *frames("moves.webp", 0, 1, 2)]
     assert list(found.names()) == [*expected, "still.gif"]
     assert found.skipped == {".md": 1, ".ts": 1}
+    assert found.frames == {"frames": 28}
+    assert len(list(found.names())) == 30 and found.frames == {"frames": 28}  # not counted twice
     assert found.files.file_of("a.png") == LocalFile(mixed / "a.png")
     frame = found.files.file_of("b/Clip.MP4/00000003")
     assert frame == VideoFrame(mixed / "b" / "Clip.MP4", 3)
@@ -202,30 +203,6 @@ class TestBadVideos:
         path = write_video(tmp_path / "clip.avi", 0)
         assert self.bad(path).startswith(f"{path}: expected a video")
 
-    @pytest.mark.parametrize(
-        ("content", "code"),
-        [
-            (b"", "video.empty"),
-            (b"no video at all\n" * 1000, "video.text"),
-            ("keine Bilder, nur Wörter: é".encode() * 1000, "video.text"),
-            (bytes(range(256)) * 40, "video.damaged"),
-            (b"\x1aE\xdf\xa3", "video.damaged"),
-        ],
-    )
-    @pytest.mark.parametrize("ending", [".mkv", ".mov"])
-    def test_files_that_are_none(self, tmp_path, content, code, ending):
-        path = tmp_path / f"clip{ending}"
-        path.write_bytes(content)
-        assert self.bad(path) == sentence(code, {"file": path})
-
-    @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-    def test_an_index_that_was_not_written(self, tmp_path, share):
-        whole = write_video(tmp_path / "whole.mp4", 25)  # its index stands behind the frames
-        content = whole.read_bytes()
-        path = tmp_path / "clip.mp4"
-        path.write_bytes(content[: int(content.index(b"moov") * share)])
-        assert self.bad(path) == sentence("video.no_index", {"file": path})
-
     def test_too_many_pixels(self, tmp_path, monkeypatch):
         path = write_video(tmp_path / "clip.mp4", 2)
         monkeypatch.setattr("fitter.inputs.video_index.DEFAULT_LIMITS", LIMITS)
@@ -308,6 +285,38 @@ class TestBadVideos:
             VideoFrame(path, 0).read()
 
 
+class TestNames:
+    """What a file is called, or says, opens no other file."""
+
+    @pytest.mark.parametrize("name", ["2024-01-01T12:30:05.mp4", "concat:two.mp4", "%04d.mp4"])
+    def test_a_name_is_no_protocol(self, tmp_path, clip, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        write_video(tmp_path / "two.mp4", 3)
+        shutil.copy(clip, tmp_path / name)
+        found = source(name)
+        assert list(found.names()) == frames(name, *range(25))
+        assert found.files.file_of(frames(name, 9)[0]).read()[0].shape == shown(0).shape
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "ffconcat version 1.0\nfile two.mp4\n",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\ntwo.mp4\n#EXT-X-ENDLIST\n",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        ],
+        ids=["concat", "hls", "sdp"],
+    )
+    @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+    def test_a_list_of_other_files_is_refused(self, tmp_path, content, ending):
+        write_video(tmp_path / "two.mp4", 3)
+        path = tmp_path / f"list{ending}"
+        path.write_text(content)
+        with raises("video.none_whole") as refused:
+            list(source(path).names())
+        assert str(path) in str(refused.value)
+
+
 class TestAnimations:
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.apng"])
     def test_frames_are_read_in_any_order(self, tmp_path, name):
@@ -320,6 +329,33 @@ class TestAnimations:
             found = frame.read()[0]
             assert np.abs(found.astype(int) - shown(number)).max() <= tolerance
             assert frame.time == pytest.approx([0, 0.08, 0.2, 0.24][number])
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+    def test_transparent_pixels_are_those_of_transparent_pictures(self, tmp_path, name):
+        moving = []
+        for number in range(3):
+            pixels = np.dstack([shown(number), np.full(shown(number).shape[:2], 255, np.uint8)])
+            pixels[:, : 30 + 10 * number, 3] = 0
+            moving.append(Image.fromarray(pixels))
+        options = {"lossless": True} if name == "a.webp" else {"disposal": 2, "transparency": 0}
+        if name == "a.png":
+            options = {"disposal": 1, "blend": 0}
+        moving[0].save(
+            tmp_path / name, save_all=True, append_images=moving[1:], duration=80, **options
+        )
+        for number in (2, 0, 1):
+            still = tmp_path / f"{number}.png"
+            moving[number].save(still)
+            found, expected = VideoFrame(tmp_path / name, number).picture(), read_picture(still)
+            np.testing.assert_array_equal(found.inside, expected.inside)
+            assert found.inside.sum() == 64 * (66 - 10 * number)
+            assert (found.pixels[~found.inside] == 255).all()
+            off = np.abs(found.pixels.astype(int) - expected.pixels)
+            assert off.max() <= (10 if name == "a.gif" else 0)
+
+    def test_opaque_ones_show_everything(self, tmp_path):
+        path = write_animation(tmp_path / "a.gif", 2)
+        assert VideoFrame(path, 1).picture().inside is None
 
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
     def test_a_still_picture_is_none(self, tmp_path, name):

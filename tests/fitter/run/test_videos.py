@@ -167,6 +167,19 @@ class TestCamera:
         assert say(*given, "--resume").status == 0
         assert recording.read_bytes() == before
 
+    @pytest.mark.parametrize("quiet", [[], ["-q"]])
+    def test_one_that_goes_away_is_fitted_and_told(self, say, here, tmp_path, clip, quiet):
+        given = ["--camera", clip, "--out", tmp_path / "r.zarr", *OPTIONS, *quiet, "--every", "4"]
+        told = say(*given)
+        assert told.status == 1
+        facts = {"frames": "9 frames", "reason": "it gives no more frames"}
+        said = sentence("camera.gone", {"file": f"--camera {clip}", **facts})
+        assert told.err.splitlines().count(said) == 1
+        results = xr.open_zarr(tmp_path / "r.zarr")
+        assert results.sizes["image"] == 3 and (results.image_error == "").all()
+        # The run that is continued has the recording, and nothing to miss.
+        assert say(*given, "--resume").status == 0
+
     @pytest.mark.parametrize(
         ("given", "code", "facts"),
         [

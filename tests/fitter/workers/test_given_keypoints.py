@@ -87,6 +87,24 @@ def test_everything_is_kept_where_no_score_is_too_low(tmp_path, seen):
     assert len(detected(tmp_path, content, "detector.min_score=0").hands) == 4
 
 
+@pytest.mark.parametrize("place", [(0.0, 0.0), (0.4, 0.6), (3e7, 3e7)])
+def test_a_hand_too_unsure_is_left_out_before_its_place_is_judged(tmp_path, seen, place):
+    """As mmpose writes a hand that it does not see: somewhere, and with scores near 0."""
+    unseen, hand = seen
+    nowhere = np.column_stack([np.tile(place, (21, 1)), np.full(21, 0.01)]).ravel().tolist()
+    people = [{f"hand_{unseen.side}_keypoints_2d": nowhere, **person([hand], 0.9)}]
+    found = detected(tmp_path, {"people": people})
+    assert [hand.side for hand in found.hands] == [hand.side]
+    np.testing.assert_array_equal(found.hands[0].keypoints, hand.keypoints)
+    assert found.hands_left_out == 1
+    # Sure enough to be fitted, it is refused.
+    assert detected(tmp_path, {"people": people}, "detector.min_score=0").error_code in (
+        "keypoints.metres",
+        "keypoints.normalised",
+        "keypoints.too_far",
+    )
+
+
 def test_keypoints_of_another_resolution_fail_their_image_by_name(tmp_path, seen):
     people = [{"hand_left_keypoints_2d": flat(hand, 0.9, 3000.0)} for hand in seen]
     found = detected(tmp_path, {"people": people})
@@ -141,8 +159,8 @@ def test_mediapipe_is_read_with_the_size_of_its_picture(tmp_path, seen):
     width, height = read_image(PICTURE).shape[1::-1]
     content = {
         "handedness": [
-            # MediaPipe names hands as in a mirror.
-            [{"category_name": "Left" if hand.side == "right" else "Right", "score": 0.97}]
+            # MediaPipe's Tasks name the true hand.
+            [{"category_name": hand.side.capitalize(), "score": 0.97}]
             for hand in seen
         ],
         "hand_landmarks": [
