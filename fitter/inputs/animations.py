@@ -100,7 +100,10 @@ def animation_index(path: Path) -> VideoIndex:
         facts = {"expected": "a whole animation", "found": found}
         broken = str(InputError("video.breaks_off", file=path, **facts))
     ticks = np.array(begins[:-1], np.int64)
-    return VideoIndex(ticks, ticks[:1], Fraction(1, 1000), is_counted=True, broken=broken)
+    starts = ticks[:1]
+    return VideoIndex(
+        ticks, starts, np.zeros_like(starts), Fraction(1, 1000), is_counted=True, broken=broken
+    )
 
 
 def _frames(image: Image.Image) -> Iterator[None]:

@@ -7,10 +7,12 @@ video: so a run over what a camera has shown can be continued, spread, and go ov
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address
-from fitter.inputs.video_streams import OpenedVideo, Upright, opened_video
+from fitter.inputs.video_streams import OpenedVideo, Upright, address_of, opened_video
 
 _DEVICES = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 """By the operating system: FFmpeg's name for its cameras, and what the camera of a number is called
@@ -28,6 +30,10 @@ there. On Windows a camera has a name and no number."""
 
 _COPIED = ("h264", "hevc", "mjpeg", "mpeg4", "vp8", "vp9")
 """Codings of cameras that are kept as they come; others, such as bare pixels, are coded here."""
+
+
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
+"""Scheme and user of an address: RFC 3986, 3.2.1."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,12 @@ class Recorded:
     ended: str = ""
 
 
+def without_password(text: str) -> str:
+    """A text that may be printed: what stands before the @ of an address, such as user:password, is
+    left out."""
+    return _USER.sub(r"\1", text)
+
+
 @contextlib.contextmanager
 def opened_camera(camera: str) -> Iterator[OpenedVideo]:
     """Open a camera.
@@ -53,13 +65,14 @@ def opened_camera(camera: str) -> Iterator[OpenedVideo]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
+    given = f"--camera {without_password(camera)}"
     kind, called = _DEVICES.get(sys.platform, ("dshow", "video={}"))
     is_device = camera.isdecimal() or camera.startswith("/dev/")
     place = called.format(camera) if camera.isdecimal() else camera
     if is_device and place.startswith("/dev/") and not Path(place).exists():
-        raise InputError("camera.missing", file=f"--camera {camera}", place=place)
+        raise InputError("camera.missing", file=given, place=place)
     if not is_device and not is_address(place) and not Path(place).exists():
-        raise InputError("camera.missing", file=f"--camera {camera}", place=place)
+        raise InputError("camera.missing", file=given, place=place)
     try:
         with opened_video(
             Path(place) if not is_address(place) else place, kind if is_device else None
@@ -68,8 +81,8 @@ def opened_camera(camera: str) -> Iterator[OpenedVideo]:
     except InputError as error:
         if not error.code.startswith("video."):
             raise
-        reason = str(error.facts.get("reason", error))
-        raise InputError("camera.unreadable", file=f"--camera {camera}", reason=reason) from error
+        reason = without_password(str(error.facts.get("reason", error)))
+        raise InputError("camera.unreadable", file=given, reason=reason) from error
 
 
 def record(
@@ -80,7 +93,8 @@ def record(
 ) -> Recorded:
     """Write what a camera shows to a video, until it is stopped or the camera goes away.
 
-    The file can be read up to where it was written, whatever ends this process.
+    The file can be read up to where it was written, whatever ends this process. A camera that shows
+    nothing leaves what was there.
 
     Args:
         video: the camera.
@@ -91,44 +105,56 @@ def record(
     Raises:
         InputError: the camera shows nothing, or the file cannot be written.
     """
+    shows = _Shown(video)
+    first = next(iter(shows), None)
+    if first is None:
+        raise InputError("camera.no_frames", file=path, reason=shows.ended)
+    ended = ""
     try:
-        with av.open(str(path), "w", format="matroska") as out:
-            recording = _Recording(video, out)
-            ended = _take(video, recording, goes_on, show)
+        with av.open(address_of(path), "w", format="matroska") as out:
+            recording = _Recording(video, out, begun=_tick_of(first))
+            for packet in chain([first], shows):
+                for pixels in recording.add(packet, show is not None):
+                    if show is not None:
+                        show(pixels)
+                if not goes_on(float((_tick_of(packet) - recording.begun) * video.tick)):
+                    break
+            else:
+                ended = shows.ended
             recording.end()
     except OSError as error:
         raise InputError("output.cannot_write", file=path, reason=error.strerror) from error
-    if not recording.count:
-        path.unlink(missing_ok=True)
-        raise InputError("camera.no_frames", file=path, reason=ended or "it was stopped")
     return Recorded(recording.count, ended)
 
 
-def _take(
-    video: OpenedVideo,
-    recording: _Recording,
-    goes_on: Callable[[float], bool],
-    show: Callable[[np.ndarray], None] | None,
-) -> str:
-    """Record packet after packet; why the camera gives no more, or an empty text."""
-    begun = None
-    packets = video.container.demux(video.stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return "it gives no more frames"
-        except (av.error.FFmpegError, OSError) as error:
-            return " ".join(str(error.strerror or error).split())
-        if not packet.size or packet.pts is None:
-            continue
-        tick = packet.pts if packet.dts is None else packet.dts
-        begun = tick if begun is None else begun
-        for pixels in recording.add(packet, begun, show is not None):
-            if show is not None:
-                show(pixels)
-        if not goes_on(float((tick - begun) * video.tick)):
-            return ""
+class _Shown:
+    """The packets of a camera, until it gives no more.
+
+    Attributes:
+        ended: why it gives no more.
+    """
+
+    def __init__(self, video: OpenedVideo) -> None:
+        self.ended = ""
+        self._packets = video.container.demux(video.stream)
+
+    def __iter__(self) -> Iterator[av.Packet]:
+        while True:
+            try:
+                packet = next(self._packets)
+            except StopIteration:
+                self.ended = "it gives no more frames"
+                return
+            except (av.error.FFmpegError, OSError) as error:
+                self.ended = " ".join(str(error.strerror or error).split())
+                return
+            if packet.size and packet.pts is not None:
+                yield packet
+
+
+def _tick_of(packet: av.Packet) -> int:
+    """The time at which a packet came."""
+    return int((packet.pts if packet.dts is None else packet.dts) or 0)
 
 
 class _Recording:
@@ -136,10 +162,11 @@ class _Recording:
 
     Attributes:
         count: packets that were added.
+        begun: the tick from which time is counted.
     """
 
-    def __init__(self, video: OpenedVideo, out: Any) -> None:
-        self.count = 0
+    def __init__(self, video: OpenedVideo, out: Any, begun: int) -> None:
+        self.count, self.begun = 0, begun
         self._upright = Upright()
         self._video, self._out = video, out
         self._copies = video.context.name in _COPIED
@@ -157,12 +184,11 @@ class _Recording:
         if video.pixel_shape is not None:
             self._stream.codec_context.sample_aspect_ratio = video.pixel_shape
 
-    def add(self, packet: av.Packet, begun: int, is_shown: bool) -> list[np.ndarray]:
+    def add(self, packet: av.Packet, is_shown: bool) -> list[np.ndarray]:
         """Write a packet.
 
         Args:
             packet: of the camera.
-            begun: the tick from which its time is counted.
             is_shown: whether somebody looks.
 
         Returns:
@@ -176,13 +202,13 @@ class _Recording:
         shape = self._video.pixel_shape
         pixels = [self._upright.pixels(frame, shape).rgb for frame in frames] if is_shown else []
         if self._copies:
-            packet.pts = (packet.pts or 0) - begun
-            packet.dts = None if packet.dts is None else packet.dts - begun
+            packet.pts = (packet.pts or 0) - self.begun
+            packet.dts = None if packet.dts is None else packet.dts - self.begun
             packet.stream = self._stream
             self._out.mux(packet)
             return pixels
         for frame in frames:
-            seconds = ((frame.pts or 0) - begun) * self._video.tick
+            seconds = ((frame.pts or 0) - self.begun) * self._video.tick
             small = frame.reformat(
                 self._stream.width, self._stream.height, format=self._stream.pix_fmt
             )

@@ -74,7 +74,8 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
 
 
 def _exp_golomb(content: bytes) -> int | None:
-    """The first ``ue(v)`` of some bytes, 9.1."""
+    """The first ``ue(v)`` of some bytes, 9.1; None where it takes more than eight."""
+    content = content[:8]
     bits = f"{int.from_bytes(content, 'big'):0{8 * len(content)}b}" if content else ""
     zeros = len(bits) - len(bits.lstrip("0"))
     digits = bits[zeros : 2 * zeros + 1]

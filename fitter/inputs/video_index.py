@@ -4,10 +4,11 @@ The index is made once, by going through the packets of a video without decoding
 file; it counts as long as the video has the same size and time of change. An hour at 30 frames a
 second has 108,000 frames, whose index takes about a megabyte.
 
-Most containers give each packet the time at which its frame is shown. Some give none (streams of
-H.264 alone) or wrong ones (AVI with frames out of order). What the first frames show when they are
-decoded tells; the frames of such a video are counted, by decoding it once, and any of them is read
-from the first one on.
+MP4, QuickTime, Matroska, WebM, MPEG transport streams and Flash give each packet the time at which
+its frame is shown. Others give none (streams of H.264 alone), those of another order (AVI), or some
+that become other ones where reading begins in the middle (MPEG programme streams). The frames of
+such a video are counted, by decoding it once, and any of them is read from the first one on. So are
+those of the former whose first frames are not shown when their packets say.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import hashlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -30,14 +31,19 @@ from fitter.errors import InputError
 from fitter.inputs.frame_names import MOST_FRAMES
 from fitter.inputs.h264_units import begins_anew
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
+from fitter.inputs.video_groups import check_of
 from fitter.inputs.video_streams import OpenedVideo, opened_video, said_of_video
+from fitter.inputs.video_wholeness import Walked, gap_in, tells_end, why_broken
 from fitter.system.files import whole_file
 
 if TYPE_CHECKING:
     import av
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the files in which indices are kept."""
+
+_TIMED = ("mov", "matroska", "mpegts", "flv")
+"""FFmpeg's names, as they begin, of containers whose packets tell when frames are shown."""
 
 _COMPARED = 32
 """Frames at the beginning that are decoded to see whether packets tell their times."""
@@ -51,6 +57,7 @@ class VideoIndex:
         ticks: (N,) int64, increasing: when each frame is shown.
         starts: (K,) int64, increasing: ticks of frames from which on decoding gives the same as
             from the first one on; those that are shown before such a frame need an earlier one.
+        checks: (K,) int64: of their packets, see `fitter.inputs.video_groups.check_of`.
         tick: seconds of a tick.
         is_counted: whether frames are told by their number alone, not by their ticks.
         broken: the sentence that says why not all of the video is there, or an empty text.
@@ -58,6 +65,7 @@ class VideoIndex:
 
     ticks: np.ndarray
     starts: np.ndarray
+    checks: np.ndarray
     tick: Fraction
     is_counted: bool = False
     broken: str = ""
@@ -130,7 +138,7 @@ def _made(path: Path, make: Callable[[Path], VideoIndex]) -> VideoIndex:
         if len(found) > MOST_FRAMES:
             raise InputError("video.too_many_frames", file=path, most=MOST_FRAMES, found=len(found))
     except InputError as error:
-        return VideoIndex(nothing, nothing, Fraction(1), broken=str(error))
+        return VideoIndex(nothing, nothing, nothing, Fraction(1), broken=str(error))
     return found
 
 
@@ -138,11 +146,27 @@ def _gone_through(path: Path) -> VideoIndex:
     """The index of a video that FFmpeg reads."""
     with opened_video(path) as video:
         check_size(path, (video.context.width, video.context.height), DEFAULT_LIMITS)
-        found = _of_packets(path, video)
+        walked = Walked()
+        packets = list(_packets(path, video, walked))
+        while packets and packets[-1].cut:  # what is there of it is not a frame
+            packets.pop()
+            walked.broken = walked.broken or "cut"
+        walked.frames = sum(not packet.left_out for packet in packets)
+        broken = why_broken(path, video, walked)
+        found = _of_packets(packets, video) if _gives_times(video) else None
     if found is None or not _tells_times(path, found):
         with opened_video(path) as video:
-            found = _of_frames(path, video)
-    return found
+            found = _of_frames(video)
+    broken = broken or gap_in(path, found.ticks, found.tick)
+    return replace(found, broken=broken)
+
+
+def _gives_times(video: OpenedVideo) -> bool:
+    """Whether a container gives its packets times that are true wherever reading begins."""
+    name = video.container.format.name
+    if name == "avi":  # numbers packets as they come, which is right where all frames do
+        return not video.context.codec.reorder
+    return name.startswith(_TIMED)
 
 
 class _Packet(NamedTuple):
@@ -151,34 +175,37 @@ class _Packet(NamedTuple):
     shown: int | None
     decoded: int | None
     starts: bool
+    check: int
     left_out: bool
     cut: bool
 
 
-def _packets(path: Path, video: OpenedVideo) -> Iterator[_Packet]:
-    with said_of_video(path):
-        for packet in video.container.demux(video.stream):
-            if packet.size and not _is_hidden(packet, video.context.name):
-                yield _Packet(
-                    packet.pts,
-                    packet.dts,
-                    packet.is_keyframe and _restarts(packet, video.context),
-                    packet.is_discard,
-                    packet.is_corrupt,
-                )
-
-
-def _of_packets(path: Path, video: OpenedVideo) -> VideoIndex | None:
-    """The index that the packets tell; None where they do not."""
-    packets: list[_Packet] = []
-    broken = ""
+def _packets(path: Path, video: OpenedVideo, walked: Walked) -> Iterator[_Packet]:
+    """The packets of the pictures, as far as the file can be read, and what is found on the way."""
+    streams = () if tells_end(video) else (video.stream,)
     try:
-        packets.extend(_packets(path, video))
+        with said_of_video(path):
+            for packet in video.container.demux(*streams):
+                if not packet.size:
+                    continue
+                if packet.pts is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    walked.end = max(walked.end, end)
+                is_shown = packet.stream.index == video.stream.index
+                if is_shown and not _is_hidden(packet, video.context.name):
+                    yield _of_packet(packet, video)
     except InputError as error:
-        broken = str(error)
-    while packets and packets[-1].cut:  # what is there of it is not a frame
-        packets.pop()
-        broken = broken or "cut"
+        walked.broken = str(error)
+
+
+def _of_packet(packet: av.Packet, video: OpenedVideo) -> _Packet:
+    starts = packet.is_keyframe and _restarts(packet, video.context)
+    check = check_of(packet) if starts else 0
+    return _Packet(packet.pts, packet.dts, starts, check, packet.is_discard, packet.is_corrupt)
+
+
+def _of_packets(packets: list[_Packet], video: OpenedVideo) -> VideoIndex | None:
+    """The index that the packets tell; None where they do not."""
     order = [packet.decoded for packet in packets if packet.decoded is not None]
     shown = [packet.shown for packet in packets if packet.shown is not None]
     if len(shown) < len(packets) or len(set(shown)) < len(shown):
@@ -186,20 +213,13 @@ def _of_packets(path: Path, video: OpenedVideo) -> VideoIndex | None:
     if any(later < earlier for earlier, later in itertools.pairwise(order)):
         return None  # times that begin again, as where files were joined
     ticks = np.array([p.shown for p in packets if not p.left_out], np.int64)
-    starts = np.array(
-        [p.shown for p in packets[:1]] + [p.shown for p in packets[1:] if p.starts], np.int64
-    )
-    promised = video.stream.frames
-    if broken or 0 < len(packets) < promised:
-        broken = _breaks_off(path, len(ticks), promised)
+    opening = packets[:1] + [packet for packet in packets[1:] if packet.starts]
+    starts = np.array([packet.shown for packet in opening], np.int64)
+    if (np.diff(starts) <= 0).any():
+        return None
+    checks = np.array([packet.check for packet in opening], np.int64)
     ticks.sort()
-    starts.sort()
-    return VideoIndex(ticks, starts, video.tick, broken=broken)
-
-
-def _breaks_off(path: Path, found: int, promised: int) -> str:
-    expected = f"{promised} frames" if promised > found else "a whole video"
-    return str(InputError("video.breaks_off", file=path, expected=expected, found=found))
+    return VideoIndex(ticks, starts, checks, video.tick)
 
 
 def _tells_times(path: Path, index: VideoIndex) -> bool:
@@ -215,7 +235,7 @@ def _tells_times(path: Path, index: VideoIndex) -> bool:
     )
 
 
-def _of_frames(path: Path, video: OpenedVideo) -> VideoIndex:
+def _of_frames(video: OpenedVideo) -> VideoIndex:
     """The index of frames counted one by one; their own times where these increase, else those of
     a steady rate."""
     shown: list[int | None] = [frame.pts for frame in video.frames()]
@@ -226,7 +246,7 @@ def _of_frames(path: Path, video: OpenedVideo) -> VideoIndex:
     else:
         ticks = np.arange(len(shown), dtype=np.int64)
         tick = 1 / Fraction(rate) if rate else Fraction(1, 25)
-    return VideoIndex(ticks, ticks[:1], tick, is_counted=True)
+    return VideoIndex(ticks, ticks[:1], np.zeros_like(ticks[:1]), tick, is_counted=True)
 
 
 def _is_hidden(packet: av.Packet, codec: str) -> bool:
@@ -258,6 +278,7 @@ def _read(kept: Path, stamp: tuple[int, float]) -> VideoIndex | None:
             return VideoIndex(
                 held["ticks"],
                 held["starts"],
+                held["checks"],
                 Fraction(*held["tick"].tolist()),
                 bool(held["is_counted"]),
                 str(held["broken"]),
@@ -273,6 +294,7 @@ def _keep(kept: Path, index: VideoIndex, stamp: tuple[int, float]) -> None:
         "stamp": np.array(stamp, np.float64),
         "ticks": index.ticks,
         "starts": index.starts,
+        "checks": index.checks,
         "tick": np.array([index.tick.numerator, index.tick.denominator], np.int64),
         "is_counted": index.is_counted,
         "broken": index.broken,

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from fitter.errors import InputError
 from fitter.inputs.images import DEFAULT_LIMITS, check_size
 from fitter.inputs.pixels import Pixels
+from fitter.inputs.video_groups import check_of, frames_by_group
 from fitter.inputs.video_index import VideoIndex
 from fitter.inputs.video_streams import (
     OpenedVideo,
@@ -32,7 +34,8 @@ class VideoReader:
     """A video that stays open, with one decoded frame in memory beside those that others refer to.
 
     A frame is decoded from the last frame before it from which decoding can begin, or from where
-    the reader stands, if that is nearer: its pixels are the same either way.
+    the reader stands, if that is nearer: its pixels are the same either way, in a damaged video,
+    too (`fitter.inputs.video_groups`).
     """
 
     def __init__(self, path: Path, index: VideoIndex) -> None:
@@ -116,23 +119,35 @@ class VideoReader:
         """The video, open; where it was not, before its first frame."""
         if self._video is None:
             self._video = self._closing.enter_context(opened_video(self.path))
-            self._frames = self._video.frames()
+            self._frames = self._frames_from(self._video, is_beginning=True)
         return self._video
 
+    def _frames_from(self, video: OpenedVideo, is_beginning: bool) -> Iterator[VideoFrame]:
+        if self.index.is_counted:
+            return video.frames()
+        return frames_by_group(video, self.index.starts, is_beginning)
+
     def _lands(self, asked: int, wanted: int) -> bool:
-        """Go to a tick; whether what comes next is a frame at which decoding can begin, not behind
+        """Go to a tick; whether what comes next is a packet at which decoding can begin, not behind
         the one that is wanted."""
         video = self._begin()
-        container, stream = video.container, video.stream
         try:
-            container.seek(asked, stream=stream, backward=True)
-            # A decoder knows nothing yet: the first packet has to be one of those that begin.
-            ticks = (packet.pts for packet in container.demux(stream))
-            first = next(tick for tick in ticks if tick is not None)
-            lands = bool(first in self.index.starts and first <= wanted)
-            container.seek(asked, stream=stream, backward=True)
+            video.container.seek(asked, stream=video.stream, backward=True)
+            first = next(packet for packet in video.packets() if packet.pts is not None)
+            lands = self._is_start(first, wanted)
+            video.container.seek(asked, stream=video.stream, backward=True)
         except (OSError, StopIteration):
             return False
         self._held, self._at = None, _BEFORE
-        self._frames = video.frames()
+        self._frames = self._frames_from(video, is_beginning=False)
         return lands
+
+    def _is_start(self, packet: Packet, wanted: int) -> bool:
+        """Whether a packet is one from which decoding can begin, not behind the tick that is
+        wanted, and not another one to which a container gives its time where reading begins in
+        the middle."""
+        tick, starts = packet.pts, self.index.starts
+        if tick is None or tick > wanted:
+            return False
+        place = int(np.searchsorted(starts, tick))  # not behind the last: that one is wanted
+        return bool(starts[place] == tick and self.index.checks[place] == check_of(packet))

@@ -26,6 +26,22 @@ from fitter.inputs.pixels import Pixels
 av.logging.set_level(av.logging.PANIC)
 
 
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "nut", "dv", "rm"),
+    *("ivf", "gxf", "wtv", "live_flv", "swf", "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu"),
+    *("av1", "vc1", "h261", "h263", "dirac", "vvc", "yuv4mpegpipe"),
+)
+"""FFmpeg's names of the containers of files: those that hold their pictures. Others are lists of
+files and addresses, whatever a file's ending says."""
+
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+
+
+def address_of(path: Path) -> str:
+    """What FFmpeg is told of a file, whose name may have a colon: ``12:30.mp4`` is no protocol."""
+    return f"file:{path.absolute()}"
+
+
 @dataclass(frozen=True)
 class OpenedVideo:
     """A video that is open; see `opened_video`.
@@ -48,6 +64,13 @@ class OpenedVideo:
         """Seconds of the unit of time stamps."""
         return Fraction(self.stream.time_base or Fraction(1, 1000))
 
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets from where the file stands on, as far as it can be read."""
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield packet
+
     @property
     def pixel_shape(self) -> Fraction | None:
         """Width of a pixel over its height; None where the video does not say."""
@@ -55,14 +78,7 @@ class OpenedVideo:
 
     def frames(self) -> Iterator[VideoFrame]:
         """What can be decoded from where the file stands on, in the order in which it is shown."""
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.error.FFmpegError, OSError):
-                break  # the file breaks off
+        for packet in self.packets():
             with contextlib.suppress(av.error.FFmpegError):
                 yield from packet.decode()
         with contextlib.suppress(av.error.FFmpegError):
@@ -74,15 +90,17 @@ def opened_video(path: Path | str, device: str | None = None) -> Iterator[Opened
     """Open a video.
 
     Args:
-        path: of the file, or the address of a stream.
+        path: of the file; a text is the address of a stream, which may lie anywhere.
         device: FFmpeg's name of the kind of device that it is, or None for a file or stream.
 
     Raises:
         InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
             they are coded.
     """
-    with said_of_video(path):
-        container = av.open(str(path), format=device, metadata_errors="ignore")
+    options = {} if isinstance(path, str) or device else _OPTIONS
+    place = address_of(path) if options else str(path)
+    with said_of_video(path), _said_of_container(path, options):
+        container = av.open(place, format=device, options=options, metadata_errors="ignore")
     with container:
         yield OpenedVideo(container, _stream(path, container))
 
@@ -115,6 +133,17 @@ def said_of_video(path: Path | str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError("video.unreadable", file=path, reason=reason) from error
+
+
+@contextlib.contextmanager
+def _said_of_container(path: Path | str, options: dict[str, str]) -> Iterator[None]:
+    """Say which containers are taken where FFmpeg calls the options that say so invalid."""
+    try:
+        yield
+    except av.error.ArgumentError as error:
+        if not options:
+            raise
+        raise InputError("video.container", file=path) from error
 
 
 class Upright:

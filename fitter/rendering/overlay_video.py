@@ -74,9 +74,11 @@ class _EmptyError(Exception):
 def _encode(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> int:
     import av
 
+    from fitter.inputs.video_streams import address_of
+
     count, last = 0, -1
     stream: Any = None
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
+    with av.open(address_of(path), "w", options={"movflags": "faststart"}) as out:
         for seconds, pixels in frames:
             if stream is None:
                 codec = next(name for name in _QUALITY if name in av.codecs_available)

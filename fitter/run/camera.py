@@ -19,7 +19,7 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.errors import InputError, UserError
-from fitter.inputs.camera_streams import Recorded, opened_camera, record
+from fitter.inputs.camera_streams import Recorded, opened_camera, record, without_password
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.run.progress import console_for, say
 from fitter.run.request import RunRequest
@@ -62,7 +62,8 @@ def recorded(request: RunRequest, config: Config) -> tuple[RunRequest, str]:
         StopRequest(lambda: say(console, "the recording ends, and is fitted")) as stop,
         _Window.opened(request, config, lambda text: say(console, text)) as window,
     ):
-        say(console, f"recording camera {request.camera}; Ctrl-C ends the recording, not the run")
+        camera = without_password(request.camera)
+        say(console, f"recording camera {camera}; Ctrl-C ends the recording, not the run")
         found = record(
             video,
             path,

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _BATCH = 8
 """Frames that are rendered, or wait to be written, at a time."""
 
+_PIXELS = _BATCH * 3840 * 2160
+"""Of those frames at most: 200 MB; larger frames are fewer."""
+
 _UNUSED = frozenset({"vertex", "shape_information_entry"})
 """Dimensions of what overlays do not show."""
 
@@ -107,14 +110,31 @@ def _rendered(
             raise _StoppedError
         rows = run.store.read_block(block, lambda variable: not _UNUSED & set(variable.dims))
         tasks = run.sources.tasks(block.start, block.stop)
-        promises = run.workers.overlay_frames(tasks, rows)
-        read = [row for row in rows if isinstance(row, ImageRow) and row.status != "failed"]
-        for row, promise in zip(read, promises, strict=True):
-            waiting.append((row.time or 0.0, promise))
-        while len(waiting) > _BATCH:
-            yield from _settled(run, video, waiting)
+        at_once = frames_at_once(rows)
+        for at in range(0, len(rows), at_once):
+            part = rows[at : at + at_once]
+            promises = run.workers.overlay_frames(tasks[at : at + at_once], part)
+            read = [row for row in part if isinstance(row, ImageRow) and row.status != "failed"]
+            for row, promise in zip(read, promises, strict=True):
+                waiting.append((row.time or 0.0, promise))
+            while len(waiting) > at_once:
+                yield from _settled(run, video, waiting)
     while waiting:
         yield from _settled(run, video, waiting)
+
+
+def frames_at_once(rows: Sequence[object]) -> int:
+    """How many frames of a video are rendered, or wait to be written, at a time.
+
+    Args:
+        rows: of frames, whose largest counts.
+    """
+    sizes = [
+        row.image_width * row.image_height
+        for row in rows
+        if isinstance(row, ImageRow) and row.image_width and row.image_height
+    ]
+    return max(1, min(_BATCH, _PIXELS // max(sizes, default=1)))
 
 
 def _settled(run: RunState, video: str, waiting: deque) -> Iterator[tuple[float, np.ndarray]]:

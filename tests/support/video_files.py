@@ -109,6 +109,7 @@ def joined(path: Path, *videos: Path) -> Path:
         for number, packet in enumerate(packets):
             packet.stream, packet.time_base = stream, Fraction(1, 25)
             packet.pts = packet.dts = number
+            packet.duration = 1
             out.mux(packet)
     return path
 

@@ -10,11 +10,15 @@ SENTENCES = {
     "camera.unreadable": "expected a camera that can be read, found: {reason}",
     "video.breaks_off": "expected {expected}, found {found} frames before it breaks off",
     "video.codec": "expected a video whose coding is known, found another",
+    "video.container": "expected a video that holds its pictures itself, found a list of "
+    "other files, or a container that is none of videos",
     "video.damaged_frame": "expected a frame that decodes, found a damaged one",
     "video.end_before_start": "expected seconds after --start, found {found:g}",
     "video.every": "expected a whole number of frames from 1 on, found {found!r}",
     "video.every_and_fps": "expected one of them, because both say which frames are left out",
     "video.fps": "expected a number of frames a second above 0, found {found!r}",
+    "video.gap": "expected a frame every {step:.3g} s, found none for {found:.3g} s from "
+    "{at:.2f} s on: frames are missing there",
     "video.missing": "expected a video, found no such file",
     "video.no_frames": "expected a video with frames, found none",
     "video.no_pictures": "expected a video with pictures, found {found} alone",

@@ -9,7 +9,7 @@ import av.error
 import numpy as np
 import pytest
 
-from fitter.inputs.camera_streams import opened_camera, record
+from fitter.inputs.camera_streams import opened_camera, record, without_password
 from fitter.inputs.video_index import video_index
 from fitter.inputs.video_reader import VideoReader
 from fitter.inputs.video_streams import OpenedVideo, opened_video
@@ -79,6 +79,34 @@ def test_a_camera_that_shows_nothing_leaves_nothing(tmp_path):
     with opened_video(camera) as video, raises("camera.no_frames", file=tmp_path / "r.mkv"):
         record(video, tmp_path / "r.mkv", always)
     assert not (tmp_path / "r.mkv").exists()
+
+
+def test_a_camera_that_shows_nothing_leaves_what_was_recorded_before(tmp_path):
+    camera = write_video(tmp_path / "camera.avi", 0, MOTION_JPEG)
+    before = write_video(tmp_path / "r.mkv", 5).read_bytes()
+    with opened_video(camera) as video, raises("camera.no_frames", file=tmp_path / "r.mkv"):
+        record(video, tmp_path / "r.mkv", always)
+    assert (tmp_path / "r.mkv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("address", "printed"),
+    [
+        ("rtsp://me:secret@192.168.0.7:554/a@b", "rtsp://192.168.0.7:554/a@b"),
+        ("rtsp://me:p@ss@host/a", "rtsp://host/a"),
+        ("rtsp://host/a@b", "rtsp://host/a@b"),
+        ("/dev/video2", "/dev/video2"),
+    ],
+)
+def test_who_may_see_a_camera_is_not_printed(address, printed):
+    assert without_password(f"recording {address}; x") == f"recording {printed}; x"
+
+
+def test_a_refusal_does_not_print_a_password():
+    printed, given = "--camera rtsp://127.0.0.1:9/a", "rtsp://me:secret@127.0.0.1:9/a"
+    with raises("camera.unreadable", file=printed) as refused, opened_camera(given):
+        pass
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("camera", ["99", "/dev/video99", "nowhere.mp4"])

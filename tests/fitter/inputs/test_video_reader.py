@@ -13,16 +13,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fitter.errors import InputError
 from fitter.inputs.images import ReadLimits
+from fitter.inputs.video_groups import frames_by_group
 from fitter.inputs.video_index import VideoIndex, video_index
 from fitter.inputs.video_reader import VideoReader
-from fitter.inputs.video_streams import OpenedVideo
 from tests.support.errors import raises
 from tests.support.video_files import H264, SIZE, Coding, joined, shown, write_video
 
 _X264 = {"x264-params": "open-gop=1:keyint=8:min-keyint=8:scenecut=0"}
 _REFRESHED = {"x264-params": "intra-refresh=1:keyint=8"}
 _X265 = {"x265-params": "open-gop=1:keyint=8:min-keyint=8:log-level=none"}
+_VP9 = {"deadline": "realtime", "cpu-used": "8"}
+
+COUNT, TINY = 120, (48, 32)
+"""What a sample of the beginning does not show: frames far behind it."""
 
 CLEAR = {"crf": "1", "qmin": "1", "qmax": "2"}
 
@@ -36,9 +41,15 @@ CODINGS = {
     "hevc.mp4": Coding("libx265", options=_X265, reordered=3),
     "mpeg4.avi": Coding("mpeg4", reordered=2),
     "reordered.avi": H264,
-    "mpeg2.mpg": Coding("mpeg2video", reordered=2),
+    "mpeg1.mpg": Coding("mpeg1video", reordered=2, group=15),
+    "mpeg2.mpg": Coding("mpeg2video", reordered=2, group=15),
+    "mpeg2.vob": Coding("mpeg2video", reordered=2, group=12),
+    "mpeg2.ts": Coding("mpeg2video", reordered=2, group=15),
+    "hevc.ts": Coding("libx265", options=_X265, reordered=3),
+    "flash.flv": H264,
+    "windows.wmv": Coding("wmv2"),
     "alone.h264": Coding(reordered=2, container="h264"),
-    "vp9.webm": Coding("libvpx-vp9"),
+    "vp9.webm": Coding("libvpx-vp9", options=_VP9),
     "intra.mov": Coding("mjpeg", "yuvj420p"),
     "phone.3gp": Coding("mpeg4"),
 }
@@ -53,38 +64,73 @@ def decoded(path: Path) -> list[np.ndarray]:
 @pytest.fixture(params=CODINGS, scope="module")
 def coded(request, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
-    return write_video(folder / request.param, 30, CODINGS[request.param])
+    pictures = [shown(number, TINY) for number in range(COUNT)]
+    return write_video(folder / request.param, pictures, CODINGS[request.param])
 
 
 def test_any_order_gives_the_bits_of_reading_in_order(coded):
     index, whole = video_index(coded), decoded(coded)
-    assert len(index) == len(whole) == 30
+    assert len(index) == len(whole) == COUNT
     assert not index.broken
     in_order, anyhow = VideoReader(coded, index), VideoReader(coded, index)
     for number, expected in enumerate(whole):
         np.testing.assert_array_equal(in_order.frame(number), expected)
-    for number in [17, 17, 29, 0, *random.Random(0).sample(range(30), 30)]:
+    for number in [17, 17, COUNT - 1, 0, *random.Random(0).sample(range(COUNT), 60)]:
         np.testing.assert_array_equal(anyhow.frame(number), whole[number])
-    for number in (29, 13, 8, 7):  # each as a process that was just started reads it
-        np.testing.assert_array_equal(VideoReader(coded, index).frame(number), whole[number])
+
+
+def test_every_frame_is_the_same_for_a_process_that_was_just_started(coded):
+    index, whole = video_index(coded), decoded(coded)
+    for number, expected in enumerate(whole):
+        reader = VideoReader(coded, index)
+        np.testing.assert_array_equal(reader.frame(number), expected)
+        reader.close()
 
 
 def test_times_are_those_of_the_frames(coded):
-    np.testing.assert_allclose(video_index(coded).times, np.arange(30) / 25, atol=2e-3)
+    np.testing.assert_allclose(video_index(coded).times, np.arange(COUNT) / 25, atol=2e-3)
+
+
+def looked_at(reader: VideoReader, number: int) -> np.ndarray | str:
+    """A frame, or the code of the sentence that says why it cannot be read."""
+    try:
+        return reader.frame(number)
+    except InputError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("name", ["closed.mp4", "open.mp4", "open.ts", "hevc.mp4", "mpeg2.ts"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_damage_looks_the_same_in_any_order(tmp_path, name, share):
+    rng = np.random.default_rng(0)
+    noisy = [rng.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(40)]
+    path = write_video(tmp_path / name, noisy, CODINGS[name])
+    content = bytearray(path.read_bytes())
+    at = int(len(content) * share)
+    content[at : at + 3000] = rng.integers(0, 256, 3000, dtype=np.uint8).tobytes()
+    path.write_bytes(content)
+    index = video_index(path)
+    reader = VideoReader(path, index)
+    in_order = [looked_at(reader, number) for number in range(len(index))]
+    backwards = VideoReader(path, index)
+    for number in range(len(index))[::-1]:
+        for found in (looked_at(backwards, number), looked_at(VideoReader(path, index), number)):
+            np.testing.assert_array_equal(found, in_order[number])
+    whole = sum(not isinstance(frame, str) for frame in in_order)
+    assert whole > 20
 
 
 def test_frames_in_order_are_decoded_once(tmp_path, monkeypatch):
     path = write_video(tmp_path / "clip.mp4", 30)
-    count, frames = [0], OpenedVideo.frames
+    count = [0]
 
-    def counted(video):
-        for frame in frames(video):
+    def counted(*given):
+        for frame in frames_by_group(*given):
             count[0] += 1
             yield frame
 
-    monkeypatch.setattr(OpenedVideo, "frames", counted)
+    monkeypatch.setattr("fitter.inputs.video_reader.frames_by_group", counted)
     index = video_index(path)
-    count[0] = 0
     reader = VideoReader(path, index)
     for number in range(30):
         reader.frame(number)
@@ -196,7 +242,7 @@ def test_the_index_is_kept_until_the_video_changes(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("fitter.inputs.video_index.opened_video", None)  # nothing is read anew
         kept = video_index(path, folder)
-    for name in ("ticks", "starts"):
+    for name in ("ticks", "starts", "checks"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
     assert (kept.tick, kept.is_counted, kept.broken) == (made.tick, made.is_counted, "")
     write_video(path, 12)
@@ -236,6 +282,6 @@ def test_frames_that_were_read_are_not_in_memory(tmp_path):
 
 def test_an_index_of_nothing_has_no_times():
     empty = np.empty(0, np.int64)
-    index = VideoIndex(empty, empty, 1)
+    index = VideoIndex(empty, empty, empty, 1)
     assert len(index) == 0 and index.times.shape == (0,)
     assert not list(islice(index.times, 1))

@@ -279,6 +279,38 @@ class TestBadVideos:
             VideoFrame(path, 0).read()
 
 
+class TestNames:
+    """What a file is called, or says, opens no other file."""
+
+    @pytest.mark.parametrize("name", ["2024-01-01T12:30:05.mp4", "concat:two.mp4", "%04d.mp4"])
+    def test_a_name_is_no_protocol(self, tmp_path, clip, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        write_video(tmp_path / "two.mp4", 3)
+        shutil.copy(clip, tmp_path / name)
+        found = source(name)
+        assert list(found.names()) == frames(name, *range(25))
+        assert found.files.file_of(frames(name, 9)[0]).read()[0].shape == shown(0).shape
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "ffconcat version 1.0\nfile two.mp4\n",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\ntwo.mp4\n#EXT-X-ENDLIST\n",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        ],
+        ids=["concat", "hls", "sdp"],
+    )
+    @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+    def test_a_list_of_other_files_is_refused(self, tmp_path, content, ending):
+        write_video(tmp_path / "two.mp4", 3)
+        path = tmp_path / f"list{ending}"
+        path.write_text(content)
+        with raises("video.none_whole") as refused:
+            list(source(path).names())
+        assert str(path) in str(refused.value)
+
+
 class TestAnimations:
     @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.apng"])
     def test_frames_are_read_in_any_order(self, tmp_path, name):
