@@ -153,7 +153,7 @@ class _Members:
                 number, _ = shards.setdefault(found.place, (len(shards), found))
                 shard.append(number)
                 where.extend((found.offset, found.size))
-                times.append(found.time)
+                times.append(found.changed)
             else:
                 shard.append(-1)
                 where.extend((0, 0))
@@ -171,7 +171,7 @@ class _Members:
             name=name,
             offset=int(self.offsets[place]),
             size=int(self.sizes[place]),
-            time=float(self.times[place]),
+            changed=float(self.times[place]),
             sidecar=None,  # K is the store's
         )
 

@@ -226,19 +226,29 @@ class KeypointFiles:
         )
 
     def _require_own_frames(self, names: Iterable[str]) -> None:
-        """Refuse two videos that differ in their ending alone and have a frame's file in common."""
+        """Refuse a frame that has its file in common with one of another video, or with a picture,
+        whose name differs in its ending alone."""
         videos: dict[str, str] = {}
         for name in names:
             frame = video_of(name)
-            if frame is None:
-                continue
-            first = videos.setdefault(str(PurePosixPath(frame[0]).with_suffix("")), frame[0])
-            if first == frame[0]:
-                continue
-            one, file = frame_name(first, frame[1]), self._file_of(name)
-            if file.exists() and file == self._file_of(one):
-                facts = {"one": one, "other": name, "shared": file.name}
-                raise InputError("keypoints.shared_file", file=self.path, **facts)
+            if frame is not None:
+                first = videos.setdefault(_stem(frame[0]), frame[0])
+                if first != frame[0]:
+                    self._require_two_files(frame_name(first, frame[1]), name)
+        if not videos:
+            return
+        own = (name for name in names if video_of(name) is None)
+        pictures = {stem: name for name in own if (stem := _stem(name)) in videos}
+        for name in names if pictures else ():
+            frame = video_of(name)
+            if frame is not None and (picture := pictures.get(_stem(frame[0]))) is not None:
+                self._require_two_files(picture, name)
+
+    def _require_two_files(self, one: str, other: str) -> None:
+        file = self._file_of(other)
+        if file.exists() and file == self._file_of(one):
+            facts = {"one": one, "other": other, "shared": file.name}
+            raise InputError("keypoints.shared_file", file=self.path, **facts)
 
     def _file_of(self, picture: str) -> Path:
         """The file of a picture; where there is none, what OpenPose would call it."""
@@ -258,6 +268,11 @@ class KeypointFiles:
             ]
         files = [folder / name for name in names]
         return next((file for file in files if file.exists()), files[0])
+
+
+def _stem(name: str) -> str:
+    """A name, with its folders, without its ending."""
+    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _score(hand: HandObservation) -> float:

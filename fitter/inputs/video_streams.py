@@ -98,8 +98,9 @@ def opened_video(path: Path | str, device: str | None = None) -> Iterator[Opened
         InputError: it is none, its index cannot be read, it has no pictures, or nobody knows how
             they are coded.
     """
-    options = {} if isinstance(path, str) or device else _OPTIONS
-    place = address_of(path) if options else str(path)
+    place, options = str(path), {}
+    if isinstance(path, Path) and device is None:
+        place, options = address_of(path), _OPTIONS
     with said_of_video(path), _said_of_container(path, options):
         container = av.open(place, format=device, options=options, metadata_errors="ignore")
     with container:

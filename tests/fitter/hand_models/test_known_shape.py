@@ -36,7 +36,10 @@ def test_placed_hands_look_as_before(size, known):
     hands = random_params(3, 1)
     placed = known.placed(size, hands)
     assert torch.equal(placed.transl[2], hands.transl[2])
-    root, before = size._root(placed.betas) + placed.transl, size._root(hands.betas) + hands.transl
+    root, before = (
+        size.root_of(placed.betas) + placed.transl,
+        size.root_of(hands.betas) + hands.transl,
+    )
     ratio = root / before
     expected = size(placed.betas) / size(hands.betas)
     torch.testing.assert_close(ratio, expected[:, None].expand(3, 3))

@@ -313,6 +313,39 @@ class TestVideos:
         with raises("keypoints.shared_file", file=tmp_path, **facts):
             files.require_for(names, 4)
 
+    @pytest.mark.parametrize("whole", ["clip.json", "results_clip.json"])
+    def test_two_videos_never_share_the_file_of_all_their_frames(self, tmp_path, whole):
+        write(tmp_path / whole, [{"frame_id": 0, "instances": []}])
+        files = KeypointFiles.open(tmp_path)
+        names = ["clip.mov/00000000", "clip.mp4/00000000"]
+        for name in names:
+            files.require_for([name], 1)
+        facts = {"one": names[0], "other": names[1], "shared": whole}
+        with raises("keypoints.shared_file", file=tmp_path, **facts):
+            files.require_for(names, 2)
+        files.require_for([names[0], "sub/clip.mp4/00000000", "clips.mp4/00000000"], 3)
+
+    @pytest.mark.parametrize("whole", ["clip.json", "results_clip.json"])
+    def test_a_picture_and_a_video_never_share_a_file(self, tmp_path, whole):
+        names = ["clip.jpg", "clip.mp4/00000000", "clip.mp4/00000001", "other.jpg"]
+        write(tmp_path / whole, [{"frame_id": 0, "instances": []}])
+        files = KeypointFiles.open(tmp_path)
+        files.require_for(names[1:], 3)
+        facts = {"one": "clip.jpg", "other": names[1], "shared": whole}
+        with raises("keypoints.shared_file", file=tmp_path, **facts):
+            files.require_for(names, 4)
+
+    def test_a_picture_and_a_video_of_one_stem_with_a_file_each(self, tmp_path):
+        names = ["clip.jpg", "clip.mp4/00000000"]
+        write(tmp_path / "clip_keypoints.json", {"people": []})
+        frame = write(tmp_path / "clip_000000000000_keypoints.json", {"people": []})
+        files = KeypointFiles.open(tmp_path)
+        files.require_for(names, 2)
+        frame.unlink()
+        write(tmp_path / "clip.json", [{"frame_id": 0, "instances": []}])
+        files.require_for(names, 2)
+        assert files.missing(names) == (0, "")
+
     @pytest.mark.parametrize("first", [0, 1])
     @pytest.mark.parametrize("in_folder", [True, False])
     def test_mmpose_writes_one_file_and_counts_from_0_or_1(self, tmp_path, first, in_folder):
