@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.given_hands import beyond_edges
 from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
@@ -82,6 +83,8 @@ class Summary:
         unit: what its rows are called, "image" or "frame".
         cameras: their names, where rows are frames.
         images: processed, in blocks that were written.
+        frames: those of them that are frames of videos.
+        videos: names of these videos.
         with_hands: images with at least one valid hand.
         hands: that are valid.
         failures: images that failed.
@@ -137,6 +140,8 @@ class Summary:
     unit: str = "image"
     cameras: Sequence[str] = ()
     images: int = 0
+    frames: int = 0
+    videos: set[str] = field(default_factory=set)
     with_hands: int = 0
     hands: int = 0
     failures: Told = field(default_factory=Told)
@@ -231,6 +236,9 @@ class Summary:
 
     def _add_row(self, name: str, row: Row) -> None:
         self.images += 1
+        if (frame := video_of(name)) is not None:
+            self.frames += 1
+            self.videos.add(frame[0])
         if isinstance(row, FrameRow):
             self._add_views(name, row)
         else:

@@ -189,6 +189,9 @@ def _say_failures(summary: Summary, table: Path | None, say: Callable[[str], Non
     _say_told(failures, f"; {table} has all" if table else "; the store says why", say)
     for sentence in by_kind(summary.codes, summary.unit, table):
         say(sentence)
+    if summary.broken:
+        files, where = count(len(summary.broken), "file"), table or "above"
+        say(f"{files} of images or frames could not be read to the end: see {where}")
     _say_told(summary.unrendered, " not rendered", say)
     if summary.lost:
         say(
@@ -204,19 +207,30 @@ def _say_told(told: Told, where: str, say: Callable[[str], None]) -> None:
         say(f"and {told.count - len(told.first)} more{where}")
 
 
+def _processed(summary: Summary) -> str:
+    """What was processed, frames of videos told from other images."""
+    if not summary.frames:
+        return count(summary.images, summary.unit)
+    of_videos = f"{count(summary.frames, 'frame')} of {count(len(summary.videos), 'video')}"
+    others = summary.images - summary.frames
+    if not others:
+        return of_videos
+    return f"{count(summary.images, summary.unit)} ({of_videos}, {count(others, 'picture')})"
+
+
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
         where = f"{summary.stopped_in}: " if summary.stopped_in else ""
-        unit = summary.unit
+        unit = "frame" if summary.frames == summary.images else summary.unit
         seconds = summary.seconds + summary.seconds_before
         passes = " with the passes before" if summary.seconds_before else ""
         failed = count(summary.view_failures.count, "view")
         views = f"{failed} failed, " if summary.cameras else ""
         say(
-            f"{where}{count(summary.images, unit)}: {count(summary.hands, 'valid hand')} in "
+            f"{where}{_processed(summary)}: {count(summary.hands, 'valid hand')} in "
             f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
             f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
-            f"{summary.images / seconds:.1f} {summary.unit}s a second"
+            f"{summary.images / seconds:.1f} {unit}s a second"
         )
     elif not (summary.left or summary.waits or summary.stopped_in or summary.all_rendered):
         say("nothing left to do")

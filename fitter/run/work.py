@@ -318,9 +318,11 @@ def finish(run: RunState) -> Path | None:
     table = run.request.beside("failures.csv")
     is_written = True
     try:
-        write_failures(run.rows, table)
+        write_failures(run.rows, table, run.summary.broken)
     except InputError as error:  # the results are there all the same
         run.summary.notes.append(str(error))
         is_written = False
+    for reason in run.summary.broken:
+        run.events.write("incomplete", reason=reason)
     run.events.write("ended", **run.summary.counts())
     return table if is_written else None

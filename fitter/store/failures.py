@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +76,14 @@ def _lost_hands(store: StoreReader, block: Block) -> dict[int, list[tuple[str, s
     return found
 
 
-def write_failures(store: StoreReader, path: Path) -> int:
+def write_failures(store: StoreReader, path: Path, incomplete: Sequence[str] = ()) -> int:
     """Write all failures to a CSV file, which is there with its header alone where there is none.
 
     Args:
         store: finished or not.
         path: the file, replaced in one step.
+        incomplete: a sentence for each file of images, such as a video, that could not be read or
+            breaks off; a row of kind "file" that belongs to no image.
 
     Returns:
         The number of failures.
@@ -102,5 +104,8 @@ def write_failures(store: StoreReader, path: Path) -> int:
         table.writerow(HEADER if is_of_images else FRAME_HEADER)
         for failure in failures(store) if is_of_images else frame_failures(store):
             table.writerow(failure)
+            count += 1
+        for reason in incomplete:
+            table.writerow((*[""] * (2 if is_of_images else 3), "file", reason))
             count += 1
     return count

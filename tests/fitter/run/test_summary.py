@@ -106,3 +106,34 @@ def test_hands_deep_in_something_are_said(depth, said):
     summary.add([FittedBatch(0, ["a.jpg"], [row], 0)])
     report(summary, Path("r.zarr"), None, told.append)
     assert any("deep in another hand or a known object" in line for line in told) == said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a.mp4/00000000"], "1 frame of 1 video: 0 valid hands in 0 of them, 1 frame failed"),
+        (
+            ["a.mp4/00000000", "a.mp4/00000004", "b.mkv/00000000"],
+            "3 frames of 2 videos: 0 valid hands in 0 of them, 3 frames failed",
+        ),
+        (
+            ["a.jpg", "b.mkv/00000000", "b.mkv/00000001"],
+            "3 images (2 frames of 1 video, 1 picture): 0 valid hands in 0 of them, 3 images "
+            "failed",
+        ),
+        (["a.jpg", "b.jpg"], "2 images: 0 valid hands in 0 of them, 2 images failed"),
+    ],
+)
+def test_frames_of_videos_are_told_from_pictures(names, said):
+    summary, told = Summary(seconds=1.0), []
+    summary.add([FittedBatch(0, names, rows(len(names)), 0)])
+    report(summary, Path("r.zarr"), None, told.append)
+    assert any(line.startswith(said) for line in told)
+
+
+@pytest.mark.parametrize("table", [None, Path("r.zarr.failures.csv")])
+def test_files_that_could_not_be_read_stand_in_the_summary(table):
+    told: list[str] = []
+    report(Summary(images=3, seconds=1.0, broken=["a: x", "b: y"]), Path("r"), table, told.append)
+    (line,) = [line for line in told if "could not be read to the end" in line]
+    assert line.startswith("2 files of") and line.endswith(f"see {table or 'above'}")

@@ -119,6 +119,12 @@ def test_a_video_that_breaks_off_is_fitted_and_told(say, here, tmp_path):
     told = say(tmp_path / "in", "--out", tmp_path / "r.zarr", *OPTIONS)
     assert told.status == 1
     assert f"{tmp_path}/in/none.mp4: expected a video, found a text; " in told.err
+    assert "2 files of images or frames could not be read to the end: see " in told.err
+    table = (tmp_path / "r.zarr.failures.csv").read_text()
+    logged = (tmp_path / "r.zarr.log.jsonl").read_text()
+    for file in (cut, tmp_path / "in" / "none.mp4"):
+        assert f",,file,{file}: expected" in table.replace('"', "")
+        assert f'"event": "incomplete", "reason": "{file}: expected' in logged
     count = xr.open_zarr(tmp_path / "r.zarr").sizes["image"]
     assert 10 < count < 30
 
