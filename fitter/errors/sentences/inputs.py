@@ -163,7 +163,7 @@ _LISTS = {
     "other",
     "list.no_room": "expected a folder with room for a sorted list of all pictures, found: "
     "{reason}",
-    "list.nothing_there": "expected a folder or a picture, found nothing there",
+    "list.nothing_there": "expected a folder, a picture or a video, found nothing there",
     "list.one_of_several": "expected a picture ({endings}), as one of several, found {found}; "
     "anything else is given alone",
     "list.only_shards": "expected a folder with pictures, found tar files; give them as "

@@ -18,7 +18,7 @@ def test_the_folder_of_pictures(refused):
     none = f"expected a folder with pictures ({SUFFIXES}), found none in it"
     refused(f"nothing: {none}", images="nothing")
     refused(f"notes: {none}", images="notes")
-    missing = "expected a folder or a picture, found nothing there"
+    missing = "expected a folder, a picture or a video, found nothing there"
     refused(f"missing: {missing}", images="missing")
     text = f"expected a folder or a picture ({SUFFIXES}), found a file that ends in '.json'"
     refused(f"known.json: {text}", images="known.json")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from fitter.errors import InputError, sentence
+from fitter.inputs.listing import ImageSource
 from fitter.inputs.video_streams import opened_video
+from tests.support.errors import raises
 from tests.support.video_files import write_video
 
 
@@ -42,3 +44,9 @@ def test_an_index_that_was_not_written(tmp_path, share):
     path = tmp_path / "clip.mp4"
     path.write_bytes(content[: int(content.index(b"moov") * share)])
     assert bad(path) == sentence("video.no_index", {"file": path})
+
+
+def test_one_that_is_not_there_may_be_a_video(tmp_path):
+    with raises("list.nothing_there", file=tmp_path / "gone.mp4") as caught:
+        ImageSource.of([str(tmp_path / "gone.mp4")])
+    assert "a picture or a video" in str(caught.value)
