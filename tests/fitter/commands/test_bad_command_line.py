@@ -101,7 +101,7 @@ class TestConfiguration:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "the following arguments are required: IMAGES, --out"),
+        ([], "the following arguments are required: --out"),
         (["photos", "--out", "o.zarr", "--bananas"], "unrecognized arguments: --bananas"),
         (["photos", "--out", "o.zarr", "--max", "1"], "unrecognized arguments: --max 1"),
         (

@@ -252,7 +252,7 @@ class TestArrays:
         with raises("mask.array", file=path):
             read_mask(path)
         path.unlink()
-        with raises("image.missing", file=path):
+        with raises("mask.unreadable", file=path):
             read_mask(path)
         np.save(path, np.zeros((4, 4), bool))
         with raises("image.too_small", file=path):

@@ -25,7 +25,14 @@ def test_it_serves_a_page_until_it_is_interrupted(store):
     pytest.importorskip("viser", reason="needs the package viser")
     code = "from fitter.commands.view_hands import view_hands; view_hands()"
     command = [sys.executable, "-c", code, str(store), "--port", "0"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs these tests in the background may have them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         url, elsewhere, end = (running.stdout.readline().strip() for _ in range(3))
         port = url.rpartition(":")[2]
