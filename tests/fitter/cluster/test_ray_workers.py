@@ -262,9 +262,9 @@ class TestRay:
         out = tmp_path / "r.zarr"
         done = run(pictures, out, *RAY)
         assert done.returncode == 1 and done.stdout == ""
-        # Of Ray itself nothing is said.
+        # Of Ray itself nothing is said: a failure, its kind, the summary, and what to do next.
         assert done.stderr.splitlines()[0].startswith("failed 03.jpg: ")
-        assert len(done.stderr.splitlines()) == 3
+        assert len(done.stderr.splitlines()) == 7
         assert contents(out) == contents(undisturbed)
 
     def test_gives_the_same_store_of_a_video(self, video, tmp_path):

@@ -255,7 +255,7 @@ class TestArrays:
         with raises("mask.unreadable", file=path):
             read_mask(path)
         np.save(path, np.zeros((4, 4), bool))
-        with raises("image.too_small", file=path):
+        with raises("mask.unreadable", file=path):
             read_mask(path)
 
     def test_a_mask_is_found_by_its_ending(self, tmp_path, regions):
