@@ -59,8 +59,7 @@ class HandRecord:
 
 def track_of(hand: HandRow) -> int | None:
     """The number of a hand's track in its results, from 1 on; None for a hand of none."""
-    found = getattr(hand, "track", None)
-    return int(found) if found else None
+    return hand.track or None
 
 
 def plain(value: object) -> object:

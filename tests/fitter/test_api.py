@@ -192,9 +192,9 @@ BAD = {
     "no pixels": ({"images": np.zeros((0, 80, 3), np.uint8)}, "array.empty"),
     "grey": ({"images": np.zeros((80, 80), np.uint8)}, "array.shape"),
     "no image": ({"images": 7}, "door.images"),
-    "K of 4 x 4": ({"K": np.eye(4)}, "intrinsics.shape"),
+    "K of 4 x 4": ({"K": np.eye(4)}, "intrinsics.pose"),
     "K for others": ({"images": 2, "K": [np.eye(3)]}, "door.count"),
-    "K of two sizes": ({"images": 2, "K": [np.eye(3), np.eye(4)]}, "intrinsics.shape"),
+    "K of two sizes": ({"images": 2, "K": [np.eye(3), np.eye(2)]}, "intrinsics.shape"),
     "no list of masks": ({"images": 2, "masks": "ab"}, "door.count"),
     "an observation of 20 rows": (
         {"keypoints": [HandObservation(np.ones((20, 2)), np.ones(20), "left", 1.0, 1.0)]},

@@ -87,17 +87,9 @@ class Bvh:
         return {bone.name: place for bone, place in zip(self.bones, places, strict=True)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrackedHand(HandRow):
-    """A row that says which track it is of."""
-
-    track: int = 0
-
-
-def tracked(seed: int, track: int, side: str = "right", shape: int = 0, **changes) -> TrackedHand:
+def tracked(seed: int, track: int, side: str = "right", shape: int = 0, **changes) -> HandRow:
     """A posed hand of a track; `shape` is the seed of its betas."""
-    row = posed_hand(seed, side, betas=posed_hand(shape).betas, **changes)
-    return TrackedHand(**vars(row), track=track)
+    return posed_hand(seed, side, betas=posed_hand(shape).betas, track=track, **changes)
 
 
 def frame_hands(video: str, number: int, place: int, *hands: HandRow, time=None) -> ImageHands:
