@@ -16,7 +16,7 @@ from fitter.store.reader import StoreReader
 from fitter.store.schema import SIDES
 from fitter.store.tracks import TrackedFile, TrackedHands
 from fitter.tracks import messages
-from fitter.tracks.messages import Messages, Motion, Places
+from fitter.tracks.messages import Messages, Motion, Places, far_apart
 
 K, S, RATE = 2, 3, 25.0
 N = 6 + K
@@ -187,3 +187,10 @@ def test_a_track_without_a_shape_says_nothing_and_changes_nothing_for_others(tmp
     np.testing.assert_array_equal(said.mean[slot == 0], alone.mean)
     np.testing.assert_array_equal(said.information[slot == 0], alone.information)
     assert np.isnan(said.mean[slot == 1]).all()
+
+
+def test_a_hand_far_from_all_other_frames_of_its_track_is_told_nothing() -> None:
+    track, time = np.array([1, 2, 1, 1, 2, 1]), np.array([0.0, 0.0, 0.04, 0.2, 0.2, 0.4])
+    filled = np.array([False, False, False, False, False, True])
+    places = Places(np.arange(6), np.zeros(6, int), track, filled, time)
+    assert far_apart(places).tolist() == [False, True, False, True, True, False]
