@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from fitter.errors import InputError
 from fitter.store.layout import is_result_store
@@ -66,6 +67,24 @@ def flush_all(folder: Path) -> None:
     """Force a folder and all that is in it onto the disk."""
     for path in (folder, *folder.rglob("*")):
         flush(path)
+
+
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Move a folder to its place in one step, all of it on the disk; one that is there stays."""
+    flush_all(unfinished)
+    try:
+        unfinished.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(unfinished)
+    flush(path.parent)
+
+
+def unfinished_beside(path: Path) -> Path:
+    """Where what is to come to a place is written; several shares may write the same at once, in
+    containers with the same process id."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.unfinished")
 
 
 @contextmanager

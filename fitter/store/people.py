@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.records import HandKey, SharedHand, Side
-from fitter.store.files import flush_all, refused_as
+from fitter.store.files import put_in_place, refused_as, unfinished_beside
 from fitter.store.schema import SIDES
-from fitter.system.files import flush
 
 PEOPLE = "people"
 """The group's name in a store."""
@@ -51,17 +49,9 @@ def write_people(path: Path, hands: Mapping[HandKey, PersonHand], num_betas: int
         InputError: the disk refuses.
     """
     with refused_as("output.cannot_write", path):
-        # Several shares may write the same at once, in containers with the same process id.
-        unfinished = path.with_name(f".{path.name}.{uuid4().hex}.unfinished")
+        unfinished = unfinished_beside(path)
         _write(unfinished, hands, num_betas)
-        flush_all(unfinished)
-        try:
-            unfinished.rename(path)
-        except OSError:
-            if not path.exists():
-                raise
-            shutil.rmtree(unfinished)
-        flush(path.parent)
+        put_in_place(unfinished, path)
 
 
 def sweep_people(path: Path) -> None:

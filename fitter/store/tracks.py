@@ -13,16 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 import numpy as np
 
 from fitter.errors import InputError
 from fitter.records import Side
-from fitter.store.files import flush_all, refused_as
+from fitter.store.files import put_in_place, refused_as, unfinished_beside
 from fitter.store.layout import PASSES
 from fitter.store.schema import SIDES
-from fitter.system.files import flush
 
 TRACKS = "tracks"
 """The group's name in a store."""
@@ -56,23 +54,6 @@ class HandTrack:
     frames: int
     betas: np.ndarray
     hand_size: float
-
-
-def put_in_place(unfinished: Path, path: Path) -> None:
-    """Move a folder to its place in one step, all of it on the disk; one that is there stays."""
-    flush_all(unfinished)
-    try:
-        unfinished.rename(path)
-    except OSError:
-        if not path.exists():
-            raise
-        shutil.rmtree(unfinished)
-    flush(path.parent)
-
-
-def unfinished_beside(path: Path) -> Path:
-    """Where what is to come to a place is written; several shares may write the same at once."""
-    return path.with_name(f".{path.name}.{uuid4().hex}.unfinished")
 
 
 def write_tracks(

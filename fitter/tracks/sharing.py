@@ -20,7 +20,7 @@ from fitter.hand_models.motion import RIGID
 from fitter.inputs.frame_names import video_of
 from fitter.inputs.sources import Sources
 from fitter.records import HandKey, SharedHand
-from fitter.store.files import refused_as
+from fitter.store.files import put_in_place, refused_as, unfinished_beside
 from fitter.store.people import PEOPLE
 from fitter.store.reader import StoreReader
 from fitter.store.schema import HAND_SIZE_SOURCES, IMAGE_STATUS, SIDES
@@ -30,10 +30,8 @@ from fitter.store.tracks import (
     HandTrack,
     TrackedFile,
     hands_of_tracks,
-    put_in_place,
     read_tracks,
     sweep_tracks,
-    unfinished_beside,
     write_tracks,
 )
 from fitter.system.messages import count

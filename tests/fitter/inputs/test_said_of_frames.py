@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,14 +49,14 @@ NAMES = [
 ]
 
 
-def tasks(folder: Path, **given: object) -> dict[str, ImageTask]:
+def tasks(folder: Path, **given: Any) -> dict[str, ImageTask]:
     """Each image's task, by its name, in a run that is given something; no image shows a hand."""
     listed = ImageSource.of([str(folder / "in")], videos=VideoOptions())
     names = list(listed.names())
     assert names == NAMES
     none = KeypointFiles(Path("none.json"), by_name={})
     given = {"intrinsics": Intrinsics(), "keypoints": none, "files": listed.files, **given}
-    sources = Sources(listed.root, names, **given)  # type: ignore[arg-type]
+    sources = Sources(listed.root, names, **given)
     sources.check(names)
     return dict(zip(names, sources.tasks(0, len(names)), strict=True))
 
