@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
-import torch
 
 
 def compile_kernel(function: Callable) -> Callable:
@@ -32,6 +31,8 @@ def _compile(function: Callable, fastmath: bool | set[str]) -> Callable:
 
 def for_each_image(work: Callable[[int], Any], count: int) -> list[Any]:
     """Results of ``work(index)`` below `count`, on as many threads as PyTorch is told to use."""
+    import torch  # not by processes that read pictures alone: it takes 600 MB
+
     threads = min(count, torch.get_num_threads())
     if threads <= 1:
         return [work(index) for index in range(count)]

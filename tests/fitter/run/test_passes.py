@@ -31,7 +31,7 @@ COMMIT = "fitter.store.result_store:ResultStore._commit"
 MOMENTS = {
     "before the second block of the first pass": Kill(COMMIT, 2),
     "while the shapes are made": Kill("fitter.groups.people:joint_shapes", 1),
-    "while the shapes are written": Kill("fitter.store.people:flush_all", 1),
+    "while the shapes are written": Kill("fitter.store.files:flush_all", 1),
     "when the shapes are written": Kill("fitter.run.work:sources_for", 2),
     "before the second block of the last pass": Kill(COMMIT, 5),
     "while the first pass is removed": Kill("fitter.store.result_store:shutil.rmtree", 1),

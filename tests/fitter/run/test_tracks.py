@@ -27,7 +27,7 @@ MOMENTS = {
         "fitter.store.result_store:ResultStore._commit", 2
     ),
     "while the messages are made": Kill("fitter.tracks.messages:Messages.write", 1),
-    "while the tracks are written": Kill("fitter.store.tracks:flush_all", 2),
+    "while the tracks are written": Kill("fitter.store.files:flush_all", 2),
     "before the second block of the last pass": Kill(
         "fitter.store.result_store:ResultStore._commit", 5
     ),

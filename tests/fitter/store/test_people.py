@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitter.records import SharedHand
-from fitter.store import people
+from fitter.store import files
 from fitter.store.people import PersonHand, read_people, sweep_people, write_people
 
 HANDS = {("anna", "left"): PersonHand(SharedHand(np.arange(10.0), np.ones((4, 3))), 3)}
@@ -21,7 +21,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_two_shares_with_one_process_id_may_write_at_the_same_time(tmp_path, monkeypatch):
     """As in containers that share a disk: the second begins and ends while the first writes."""
     monkeypatch.setattr("os.getpid", lambda: 7)
-    flush, path = people.flush_all, tmp_path / "people"
+    flush, path = files.flush_all, tmp_path / "people"
     begun = []
 
     def flushed(folder):
@@ -31,7 +31,7 @@ def test_two_shares_with_one_process_id_may_write_at_the_same_time(tmp_path, mon
             assert read_people(path).keys() == HANDS.keys()
         flush(folder)
 
-    monkeypatch.setattr(people, "flush_all", flushed)
+    monkeypatch.setattr(files, "flush_all", flushed)
     write_people(path, HANDS, 10)
     assert len(begun) == 2 and read_people(path).keys() == HANDS.keys()
     assert [found.name for found in tmp_path.iterdir()] == ["people"]
@@ -41,7 +41,7 @@ def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
     def killed(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(people, "flush_all", killed)
+    monkeypatch.setattr(files, "flush_all", killed)
     with pytest.raises(KeyboardInterrupt):
         write_people(tmp_path / "people", HANDS, 10)
     assert list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitter.store import tracks
+from fitter.store import files
 from fitter.store.tracks import (
     HANDS,
     HandTrack,
@@ -78,7 +78,7 @@ def test_what_killed_runs_left_is_swept(tmp_path, monkeypatch):
     file = hands(tmp_path)
     (tmp_path / "passes" / "1" / f".{HANDS}.1.unfinished").mkdir(parents=True)
     (tmp_path / f".{HANDS}.2.unfinished").mkdir()
-    monkeypatch.setattr(tracks, "flush_all", killed)
+    monkeypatch.setattr(files, "flush_all", killed)
     with pytest.raises(KeyboardInterrupt):
         write_tracks(tmp_path / "tracks", TRACKS, 10, file)
     sweep_tracks(tmp_path / "tracks")
