@@ -22,24 +22,28 @@ from fitter.conventions import MIRROR_AXIS_ANGLE
 from fitter.fitting.motion_information import MotionInformation, unpacked_motion
 from fitter.groups.people import parts_of
 from fitter.groups.robust import Medians, robust_weights
-from fitter.hand_models.motion import PLACE, RIGID, ROTATION
+from fitter.hand_models.motion import ROTATION
 from fitter.store.layout import Block
 from fitter.store.reader import StoreReader
 from fitter.store.schema import SIDES
 from fitter.store.tracks import TrackedFile
+from fitter.tracks.calibration import (
+    acceleration,
+    by_coordinate,
+    motion_change,
+    room,
+    surprise,
+    widened,
+)
 from fitter.tracks.smoother import (
     Belief,
     Quadratic,
-    distance,
     message,
     predicted,
     reversed_in_time,
     started,
     updated,
 )
-
-_PLACE, _TURN, _POSE = range(3)
-"""Of what a hand's motion changes: columns of accelerations."""
 
 PART = 128
 """Frames whose beliefs are in memory at once."""
@@ -50,25 +54,6 @@ REWEIGHTINGS = 2
 OUTLIER = 4.0
 """How many times as far off as the median of its track a frame is that has a quarter of the largest
 weight."""
-
-WINDOW = 0.2
-"""Seconds before and after a frame over which it is measured how fast the motion changes."""
-
-LONGEST_STEP = 0.2
-"""Seconds between frames of which that can be said."""
-
-SPARSE = 0.06
-"""Seconds to the nearest frame of its track from which on a hand is told nothing of its motion: a
-finger opens and closes meanwhile. Fits to a video of signing were worse with it than alone at 12.5
-frames a second and fewer."""
-
-USUAL = (4.0, 6.0, 5.0)
-"""Root mean square accelerations, a second squared, of the place, the rotation (radians) and a
-component of the pose, at which the noises are as they are given; they are proportional to them."""
-
-LEAST, MOST = 0.25, 4.0
-"""Bounds of the factor."""
-# All of these were chosen on a rendered video.
 
 
 @dataclass(frozen=True)
@@ -87,17 +72,6 @@ class Places:
     track: np.ndarray
     filled: np.ndarray
     time: np.ndarray
-
-
-def far_apart(places: Places) -> np.ndarray:
-    """(M,) bool, of found hands whose track has no frame within `SPARSE` seconds."""
-    order = np.lexsort((places.time, places.track))
-    steps = np.diff(places.time[order])
-    steps[np.diff(places.track[order]) != 0] = np.inf
-    nearest = np.minimum(np.append(np.inf, steps), np.append(steps, np.inf))
-    apart = np.empty(len(order), bool)
-    apart[order] = nearest > SPARSE
-    return apart & ~places.filled
 
 
 @dataclass(frozen=True)
@@ -132,7 +106,7 @@ class Messages:
         self._rows, self._places, self._motion, self._scratch = rows, places, motion, scratch
         self._weights = np.ones(len(places.image))
         self._change = np.ones((len(places.image), 3))
-        self._groups = np.repeat([_TURN, _PLACE, _POSE], [3, 3, motion.components])
+        self._room = np.ones((len(places.image), 3))
         parts = (
             _Part(block, *np.searchsorted(places.image, [block.start, block.stop]).tolist())
             for block in parts_of(rows, PART)
@@ -145,18 +119,19 @@ class Messages:
         """Make the messages and write them to a file that is laid out for these hands."""
         for _ in range(REWEIGHTINGS):
             self._reweigh()
-        apart = far_apart(self._places)
         for part, said in self._backward():
-            means = np.stack([self._as_parameters(part.start + k, each.mean)
-                              for k, each in enumerate(said)])  # fmt: skip
-            means[apart[part.start : part.stop]] = np.nan
-            file.put(part.start, means, np.stack([each.information for each in said]))
+            means, information = [], []
+            for k, each in enumerate(said, part.start):
+                means.append(self._as_parameters(k, each.mean))
+                information.append(widened(each.information, self._room[k]))
+            file.put(part.start, np.stack(means), np.stack(information))
 
     def _reweigh(self) -> None:
         """Give frames that are far from what all others say less weight, and motion that changes
-        fast more room."""
-        found = np.full(len(self._weights), np.nan)
-        change = np.full(self._change.shape, np.nan)
+        fast, or that nobody would expect, more room."""
+        count = len(self._weights)
+        found, surprises = np.full(count, np.nan), np.full((count, 3), np.nan)
+        changes = np.full((count, 3), np.nan)
         medians: Medians[int] = Medians()
         ahead: dict[int, list[tuple[float, np.ndarray, int]]] = {}
         for part, said in self._backward():
@@ -165,18 +140,28 @@ class Messages:
                 if not np.isfinite(each.mean).all():
                     continue
                 if each.seen is not None:
-                    found[k] = distance(each.seen, each.mean, each.information)
+                    far = surprise(each.seen, each.mean, each.information)
+                    found[k], surprises[k] = np.sqrt(far.whole), far.groups
                     medians.add(track, found[k : k + 1])
                 later = ahead.setdefault(track, [])
                 later.insert(0, (time, self._smoothed(k, each), k))
                 if len(later) == 3:
-                    change[later[1][2]] = self._acceleration(later)
+                    times, places, numbers = zip(*later, strict=True)
+                    changes[numbers[1]] = acceleration(np.array(times), np.stack(places))
                     later.pop()
         scales = medians.found()
         for k in np.flatnonzero(np.isfinite(found)).tolist():
             scale = OUTLIER * scales[int(self._places.track[k])]
             self._weights[k] = robust_weights(found[k : k + 1], scale)[0]
-        self._set_change(change)
+        for own in self._of_tracks():
+            self._change[own] = motion_change(self._places.time[own], changes[own])
+            self._room[own] = room(surprises[own], self._weights[own])
+
+    def _of_tracks(self) -> list[np.ndarray]:
+        """The hands of each track, in the order of time."""
+        order = np.argsort(self._places.track, kind="stable")
+        ends = np.flatnonzero(np.diff(self._places.track[order])) + 1
+        return np.split(order, ends)
 
     def _smoothed(self, k: int, said: _Said) -> np.ndarray:
         """(n,) where a frame and all others have a hand."""
@@ -186,37 +171,10 @@ class Messages:
         right = seen.vector + said.information @ said.mean
         return np.linalg.solve(seen.information + said.information, right)
 
-    def _acceleration(self, three: list[tuple[float, np.ndarray, int]]) -> np.ndarray:
-        """(3,) of the place, the rotation and the pose in the middle of three frames, root mean
-        square over their coordinates; NaN across gaps."""
-        (t0, x0, _), (t1, x1, _), (t2, x2, _) = three
-        if max(t1 - t0, t2 - t1) > LONGEST_STEP or not t0 < t1 < t2:
-            return np.full(3, np.nan)
-        found = np.square(2 * ((x2 - x1) / (t2 - t1) - (x1 - x0) / (t1 - t0)) / (t2 - t0))
-        pose = found[RIGID:].mean() if len(found) > RIGID else 0.0
-        return np.sqrt([found[PLACE].mean(), found[ROTATION].mean(), pose])
-
-    def _set_change(self, acceleration: np.ndarray) -> None:
-        """How fast the motion changes around each frame, by the accelerations (M, 3)."""
-        order = np.argsort(self._places.track, kind="stable")
-        ends = np.flatnonzero(np.diff(self._places.track[order])) + 1
-        for own in np.split(order, ends):
-            time, values = self._places.time[own], acceleration[own]
-            known = np.isfinite(values).all(1)
-            sums = np.concatenate(
-                [np.zeros((1, 4)), np.cumsum(np.where(known[:, None], np.column_stack(
-                    [np.square(values), known]), 0.0), axis=0)]
-            )  # fmt: skip
-            first = np.searchsorted(time, time - WINDOW, "left")
-            last = np.searchsorted(time, time + WINDOW, "right")
-            total = sums[last] - sums[first]
-            rms = np.sqrt(total[:, :3] / total[:, 3:].clip(1))
-            factor = np.where(total[:, 3:] > 0, rms / np.array(USUAL), 1.0)
-            self._change[own] = factor.clip(LEAST, MOST)
-
     def _density(self, k: int) -> np.ndarray:
         """(n,) of white acceleration at a hand."""
-        return self._motion.density * np.square(self._change[k])[self._groups]
+        density = self._motion.density
+        return density * by_coordinate(np.square(self._change[k]), len(density))
 
     def _backward(self) -> Iterator[tuple[_Part, list[_Said]]]:
         """The messages of all parts, the last one first."""

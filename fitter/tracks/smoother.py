@@ -115,18 +115,15 @@ def message(before: Belief, after: Belief) -> tuple[np.ndarray, np.ndarray]:
     return mean, (information + information.T) / 2
 
 
-def distance(seen: Quadratic, mean: np.ndarray, information: np.ndarray) -> float:
-    """How far a frame is from the message of all others: the root of the mean over the n
-    coordinates of the squared difference, in units of what both leave open.
+def difference(
+    seen: Quadratic, mean: np.ndarray, information: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far a frame is from the message of all others: (n,), and the (n, n) covariance that both
+    leave it.
 
     Args:
-        seen: what the frame says.
+        seen: what the frame says; where it says nothing, it is as open as `START_STD`.
         mean, information: of the message.
     """
-    # With C = H^-1 + L^-1 and e = H^-1 y - m:  C^-1 e = L (H + L)^-1 (y - H m).
-    rest = seen.vector - seen.information @ mean
-    both = seen.information + information
-    solved = np.linalg.solve(both, rest)
-    # e C^-1 e = (y - H m) H^-1 L (H + L)^-1 (y - H m), with H^-1 L (H + L)^-1 = H^-1 - (H + L)^-1.
-    own = np.linalg.lstsq(seen.information, rest, rcond=1e-9)[0]
-    return float(np.sqrt(max(rest @ (own - solved), 0.0) / len(mean)))
+    own = np.linalg.inv(seen.information + np.eye(len(mean)) / START_STD**2)
+    return own @ seen.vector - mean, own + np.linalg.inv(information)

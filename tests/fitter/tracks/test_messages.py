@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from fitter.fitting.motion_information import motion_entries
 from fitter.store.layout import Block
@@ -16,7 +17,7 @@ from fitter.store.reader import StoreReader
 from fitter.store.schema import SIDES
 from fitter.store.tracks import TrackedFile, TrackedHands
 from fitter.tracks import messages
-from fitter.tracks.messages import Messages, Motion, Places, far_apart
+from fitter.tracks.messages import Messages, Motion, Places
 
 K, S, RATE = 2, 3, 25.0
 N = 6 + K
@@ -189,8 +190,28 @@ def test_a_track_without_a_shape_says_nothing_and_changes_nothing_for_others(tmp
     assert np.isnan(said.mean[slot == 1]).all()
 
 
-def test_a_hand_far_from_all_other_frames_of_its_track_is_told_nothing() -> None:
-    track, time = np.array([1, 2, 1, 1, 2, 1]), np.array([0.0, 0.0, 0.04, 0.2, 0.2, 0.4])
-    filled = np.array([False, False, False, False, False, True])
-    places = Places(np.arange(6), np.zeros(6, int), track, filled, time)
-    assert far_apart(places).tolist() == [False, True, False, True, True, False]
+@pytest.mark.parametrize("rate", [5.0, 12.5, 25.0])
+def test_what_is_said_is_as_sure_as_it_is_right(tmp_path, rate) -> None:
+    """Of a hand that holds still, then moves at once, as one that signs, at any rate of frames."""
+    time = np.arange(int(24 * rate)) / rate
+    rng = np.random.default_rng(11)
+    holds = np.cumsum(rng.uniform(0.4, 0.9, 60))
+    targets = np.cumsum(rng.normal(scale=0.3, size=(61, N)), axis=0)
+    fine = np.linspace(-1, time[-1] + 1, 20_000)
+    jumps = targets[np.searchsorted(holds, fine)]
+    x = np.stack([np.interp(time, fine, gaussian_filter1d(each, 30)) for each in jumps.T], 1)
+    said = found(rows_of(x, 0.02, noise=0.02), tmp_path, time)
+    error = said.mean - x
+    surprises = np.einsum("ti,tij,tj->t", error, said.information, error) / N
+    assert np.mean(surprises) < 2.5
+    assert np.mean(surprises > 6) < 0.08
+
+
+def test_a_bad_frame_gets_no_room_for_its_error(tmp_path, waving) -> None:
+    """What is said to it, and to those beside it, is nearly as sure as of a good one."""
+    (tmp_path / "good").mkdir()
+    good = found(rows_of(waving, 0.01, noise=0.005), tmp_path / "good")
+    bad = waving.copy()
+    bad[130, 3:] += 0.5
+    said = found(rows_of(bad, 0.01, noise=0.005), tmp_path)
+    assert said.information[130, 5, 5] > 0.25 * good.information[130, 5, 5]

@@ -9,7 +9,6 @@ from fitter.tracks.smoother import (
     START_STD,
     Belief,
     Quadratic,
-    distance,
     message,
     predicted,
     reversed_in_time,
@@ -126,15 +125,3 @@ def test_what_says_nothing_changes_nothing() -> None:
     after = updated(belief, Quadratic(np.zeros((N, N)), np.zeros(N)))
     np.testing.assert_array_equal(after.mean, belief.mean)
     np.testing.assert_array_equal(after.covariance, belief.covariance)
-
-
-def test_the_distance_is_in_units_of_what_both_leave_open() -> None:
-    rng = np.random.default_rng(3)
-    roots = rng.normal(size=(2, N, N))
-    own, other = roots @ roots.transpose(0, 2, 1)
-    place, mean = rng.normal(size=(2, N))
-    difference = place - mean
-    both = np.linalg.inv(np.linalg.inv(own) + np.linalg.inv(other))
-    wanted = np.sqrt(difference @ both @ difference / N)
-    found = distance(Quadratic(own, own @ place), mean, other)
-    assert found == pytest.approx(wanted)
