@@ -55,6 +55,30 @@ def without_password(text: str) -> str:
     return _USER.sub(r"\1", text)
 
 
+def require_camera(camera: str) -> tuple[str, str, str | None]:
+    """Refuse a camera that is not there, as far as it can be told without opening it.
+
+    Args:
+        camera: see `opened_camera`.
+
+    Returns:
+        What to call it in messages, its device, file or address, and FFmpeg's name for the kind of
+        device, None of what is none.
+
+    Raises:
+        InputError: there is no such device or file.
+    """
+    given = f"--camera {without_password(camera)}"
+    kind, called = _DEVICES.get(sys.platform, ("dshow", "video={}"))
+    is_device = camera.isdecimal() or camera.startswith("/dev/")
+    place = called.format(camera) if camera.isdecimal() else camera
+    if is_device and place.startswith("/dev/") and not Path(place).exists():
+        raise InputError("camera.missing", file=given, place=place)
+    if not is_device and not is_address(place) and not Path(place).exists():
+        raise InputError("camera.missing", file=given, place=place)
+    return given, place, kind if is_device else None
+
+
 @contextlib.contextmanager
 def opened_camera(camera: str) -> Iterator[OpenedVideo]:
     """Open a camera.
@@ -65,18 +89,9 @@ def opened_camera(camera: str) -> Iterator[OpenedVideo]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    given = f"--camera {without_password(camera)}"
-    kind, called = _DEVICES.get(sys.platform, ("dshow", "video={}"))
-    is_device = camera.isdecimal() or camera.startswith("/dev/")
-    place = called.format(camera) if camera.isdecimal() else camera
-    if is_device and place.startswith("/dev/") and not Path(place).exists():
-        raise InputError("camera.missing", file=given, place=place)
-    if not is_device and not is_address(place) and not Path(place).exists():
-        raise InputError("camera.missing", file=given, place=place)
+    given, place, kind = require_camera(camera)
     try:
-        with opened_video(
-            Path(place) if not is_address(place) else place, kind if is_device else None
-        ) as video:
+        with opened_video(Path(place) if not is_address(place) else place, kind) as video:
             yield video
     except InputError as error:
         if not error.code.startswith("video."):

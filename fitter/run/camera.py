@@ -1,6 +1,6 @@
 """A run over what a camera shows: it is recorded first, beside the store, and seen meanwhile.
 
-RunRequest with a camera -> `recorded` -> RunRequest of a video
+RunRequest with a camera -> `records` -> `recorded` -> RunRequest of a video
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ import numpy as np
 
 from fitter.config.options import Config
 from fitter.errors import InputError, UserError
-from fitter.inputs.camera_streams import Recorded, opened_camera, record, without_password
+from fitter.inputs.camera_streams import (
+    Recorded,
+    opened_camera,
+    record,
+    require_camera,
+    without_password,
+)
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.run.progress import console_for, say
 from fitter.run.request import RunRequest
@@ -33,28 +39,46 @@ SHOW_SECONDS = 60.0
 """Within this time the hands of a frame are fitted and shown; the first one compiles a lot."""
 
 
-def recorded(request: RunRequest, config: Config) -> tuple[RunRequest, str]:
-    """The same request of the video that a camera's frames are recorded to, and the sentence that
-    says that the camera went away before it was told to end, or an empty text.
-
-    The recording ends with Ctrl-C, with a key in the window, after `FrameChoice.end` seconds, or
-    when the camera goes away. A run that is continued takes the recording that is there.
-
-    Args:
-        request: with a camera; all that may refuse it has been asked.
-        config: of the run.
+def records(request: RunRequest) -> bool:
+    """Whether a run has to record its camera: one that is continued takes the recording that is
+    there.
 
     Raises:
-        InputError: there is no such camera, it shows nothing, or there is a recording already.
+        InputError: there is a recording that is neither continued nor replaced, or no such camera.
+    """
+    path = recording_of(request)
+    if path.exists() and not request.overwrite:
+        if request.resume:
+            return False
+        raise InputError("camera.recorded", file=path)
+    assert request.camera is not None  # else there is nothing to record
+    require_camera(request.camera)
+    return True
+
+
+def of_recording(request: RunRequest) -> RunRequest:
+    """The same request of the video that the camera's frames are recorded to."""
+    return replace(request, images=[str(recording_of(request))], camera=None)
+
+
+def recorded(request: RunRequest, config: Config) -> str:
+    """Record what a camera shows.
+
+    The recording ends with Ctrl-C, with a key in the window, after `FrameChoice.end` seconds, or
+    when the camera goes away.
+
+    Args:
+        request: with a camera; all that may refuse it without the camera's frames has been asked.
+        config: of the run.
+
+    Returns:
+        The sentence that says that the camera went away before it was told to end, or an empty
+        text.
+
+    Raises:
+        InputError: there is no such camera, it shows nothing, or it cannot be recorded.
     """
     path, console = recording_of(request), console_for(request.quiet)
-    of_video = replace(request, images=[str(path)], camera=None)
-    if path.exists():
-        if request.resume:
-            say(console, f"the camera was recorded before: {path}")
-            return of_video, ""
-        if not request.overwrite:
-            raise InputError("camera.recorded", file=path)
     assert request.camera is not None  # else there is nothing to record
     longest = request.frames.end or inf
     with (
@@ -71,7 +95,7 @@ def recorded(request: RunRequest, config: Config) -> tuple[RunRequest, str]:
             window.take if window.is_there else None,
         )
     say(console, f"{count(found.frames, 'frame')} recorded: {path}")
-    return of_video, _gone(found, request.camera)
+    return _gone(found, request.camera)
 
 
 def recording_of(request: RunRequest) -> Path:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
 from fitter.errors import InputError
+from fitter.inputs.frame_sources import RunSources
 from fitter.inputs.listing import ImageSource
-from fitter.run.inputs import RunInputs, check_request, opened_inputs
+from fitter.run.inputs import RunInputs, check_before_recording, check_request, opened_inputs
 from fitter.run.request import RunRequest
 from fitter.run.summary import Summary
 from fitter.run.telling import report, report_errors
@@ -36,15 +37,13 @@ def run(request: RunRequest, config: Config) -> Summary:
             committed.
         KeyboardInterrupt: it was stopped; what was processed is committed.
     """
-    gone = ""
-    if request.camera is not None:
-        check_request(request, config)
-        from fitter.run.camera import recorded
-
-        request, gone = recorded(request, config)
     with ExitStack() as stack:
+        workers, gone = None, ""
+        if request.camera is not None:
+            request, workers, gone = _of_camera(request, config, stack)
         inputs = stack.enter_context(opened_inputs(request, config))
-        workers = stack.enter_context(_workers(request, config, inputs))
+        if workers is None:
+            workers = stack.enter_context(_workers(request, config, inputs.given))
 
         from fitter.run import work
         from fitter.run.overlay_videos import write_overlay_videos
@@ -87,6 +86,30 @@ def run(request: RunRequest, config: Config) -> Summary:
     return summary
 
 
+def _of_camera(
+    request: RunRequest, config: Config, stack: ExitStack
+) -> tuple[RunRequest, Workers | None, str]:
+    """A request of the video that a camera's frames are recorded to, and what `recorded` returns.
+
+    All that may refuse the run without the frames is asked before the first one is recorded. So the
+    workers, who read the model, are there before: in `stack`, and not where the camera was recorded
+    by an earlier run.
+    """
+    from fitter.run.camera import of_recording, recorded, recording_of, records
+    from fitter.run.progress import console_for, say
+
+    check_request(request, config)
+    if not records(request):
+        say(console_for(request.quiet), f"the camera was recorded before: {recording_of(request)}")
+        return of_recording(request), None, ""
+    given = check_before_recording(request, config, recording_of(request))
+    workers = stack.enter_context(_workers(request, config, given))
+    _require_uv(config, workers)
+    if request.overlay_folder is not None:
+        request.overlay_folder.prepare()
+    return of_recording(request), workers, recorded(request, config)
+
+
 def _empty_summary(
     request: RunRequest, inputs: RunInputs, store: ResultStore, gone: str
 ) -> Summary:
@@ -103,14 +126,14 @@ def _empty_summary(
 
 
 def _workers(
-    request: RunRequest, config: Config, inputs: RunInputs
+    request: RunRequest, config: Config, given: RunSources
 ) -> AbstractContextManager[Workers]:
     from fitter.workers.detection_pool import DetectionOptions
 
     execution = request.execution
-    files, timeout = inputs.given.files, execution.timeout
+    files, timeout = given.files, execution.timeout
     prepare = None if files is None else files.prepare
-    options = DetectionOptions(inputs.given.detects, execution.workers, timeout, prepare)
+    options = DetectionOptions(given.detects, execution.workers, timeout, prepare)
     if execution.ray is not None:
         from fitter.cluster.ray_workers import RayPlaces, RayWorkers
 
@@ -128,19 +151,25 @@ def _sharing(config: Config, inputs: RunInputs, workers: Workers) -> Sharing[Any
     Raises:
         InputError: textures are asked for of a model without texture coordinates.
     """
-    engine, data = workers.engine, workers.engine.meshes.data
+    engine = workers.engine
     people, has_videos = None, config.tracks.enabled and _has_videos(inputs)
     if inputs.given.people is not None:
         from fitter.groups.people import PeopleSharing
 
-        if config.people.textures and data.uv is None:
-            raise InputError("texture.no_uv", model=data.name)
+        _require_uv(config, workers)
         people = PeopleSharing(config, engine.fit_model, engine.meshes.right)
     if not has_videos:
         return people
     from fitter.tracks.sharing import TrackSharing
 
     return TrackSharing(config, engine.fit_model, people)
+
+
+def _require_uv(config: Config, workers: Workers) -> None:
+    """Refuse textures of people of a model without texture coordinates."""
+    data = workers.engine.meshes.data
+    if config.people.textures and data.uv is None:
+        raise InputError("texture.no_uv", model=data.name)
 
 
 def _has_videos(inputs: RunInputs) -> bool:

@@ -15,7 +15,8 @@ from fitter.config.options import Config
 from fitter.config.rigs import require_rig
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
-from fitter.inputs.frame_names import video_of
+from fitter.inputs.escaped_names import escaped
+from fitter.inputs.frame_names import frame_name, video_of
 from fitter.inputs.frame_sources import FrameSources, RunSources
 from fitter.inputs.frames import FrameSource
 from fitter.inputs.hand_sizes import HandSizes
@@ -111,11 +112,7 @@ def _checked_inputs(request: RunRequest, config: Config, continues: bool) -> Ite
         given = _given(request, config, source)
     else:
         source, given = _frames(request, request.views, config)
-    if request.overlays is not None:
-        _check_overlays(request.overlays, request.out, source)
-        request.require_overlay_style()
-    if config.model.path is not None and not Path(config.model.path).exists():
-        raise InputError("model.unknown", file=config.model.path)
+    _check_files(request, config, source)
     with NameList(source.names()) as listing:
         inputs = RunInputs(source, listing, given)
         log.info("%s: %s", source.title, count(len(listing), inputs.unit))
@@ -125,6 +122,59 @@ def _checked_inputs(request: RunRequest, config: Config, continues: bool) -> Ite
             given.check(listing)
             inputs = replace(inputs, warnings=_warnings(given, listing))
         yield inputs
+
+
+def check_before_recording(request: RunRequest, config: Config, recording: Path) -> Sources:
+    """Refuse, before a camera is recorded, what can be refused without its frames.
+
+    Args:
+        request: of the run, with the camera.
+        config: of the run.
+        recording: the video that will be made.
+
+    Returns:
+        What is given beside the frames, as yet without their names.
+
+    Raises:
+        InputError: see `opened_inputs`; what is said of single frames is judged when they are
+            there.
+    """
+    check_request(request, config)
+    source = ImageSource(recording.parent, str(recording), lambda _: iter(()), "list.empty")
+    given = _given(request, config, source)
+    _check_files(request, config, source)
+    _require_of_recording(given, escaped(recording.name))
+    return given
+
+
+def _check_files(request: RunRequest, config: Config, source: ImageSource | FrameSource) -> None:
+    """Refuse a place of overlays, and a file of the hand model that is not there."""
+    if request.overlays is not None:
+        _check_overlays(request.overlays, request.out, source)
+        request.require_overlay_style()
+    if config.model.path is not None and not Path(config.model.path).exists():
+        raise InputError("model.unknown", file=config.model.path)
+
+
+def _require_of_recording(given: Sources, video: str) -> None:
+    """Refuse files that say something by name, but neither of a video nor of a frame of it.
+
+    Raises:
+        InputError: they belong to other images.
+    """
+    by_name = given.intrinsics.by_name
+    said = [] if by_name is None else [*by_name]
+    for beside in (given.hand_sizes, given.people):
+        if beside is not None and beside.said is not None:
+            said += beside.said.entries
+    frames = {name for name in said if (frame := video_of(name)) and frame[0] == video}
+    names = sorted({frame_name(video, 0), *frames})
+    if by_name is not None:
+        given.intrinsics.require_for(names, len(names))
+    if given.hand_sizes is not None:
+        given.hand_sizes.require_for(names)
+    if given.people is not None:
+        given.people.require_for(names)
 
 
 def check_request(request: RunRequest, config: Config) -> bool:

@@ -187,6 +187,52 @@ class TestCamera:
         assert say(*given, "--resume").status == 0
 
     @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ("--intrinsics gone.json", "gone.json:"),
+            ("--intrinsics others.json", "others.json:"),
+            ("--intrinsics 1,2,3", "1,2,3"),
+            ("--keypoints gone.json", "gone.json:"),
+            ("--keypoints empty", "empty:"),
+            ("--masks gone", "gone:"),
+            ("--people gone.csv", "gone.csv:"),
+            ("--person-size sizes.json", "sizes.json:"),
+            ("--model text.pkl", "text.pkl:"),
+            ("--model gone.pkl", "gone.pkl:"),
+            ("--out gone/r.zarr", "gone/r.zarr:"),
+            ("--out taken", "taken:"),
+            ("--overlays text.pkl", "text.pkl:"),
+            ("--config no_such_preset", "no_such_preset:"),
+        ],
+    )
+    def test_what_needs_no_frames_is_refused_before_the_first_one(
+        self, say, here, tmp_path, clip, monkeypatch, given, said
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "taken").mkdir()
+        (tmp_path / "taken" / "text.txt").touch()
+        (tmp_path / "text.pkl").write_text("no hand model")
+        camera = [[800, 0, 400], [0, 800, 300], [0, 0, 1]]
+        (tmp_path / "others.json").write_text(json.dumps({"a.jpg": camera}))
+        (tmp_path / "sizes.json").write_text(json.dumps({"a.jpg": 0.18}))
+        before = sorted(tmp_path.rglob("*"))
+        told = say("--camera", clip, "--out", "r.zarr", *OPTIONS, *given.split())
+        assert told.status == 2 and len(told.err.splitlines()) == 1
+        assert said in told.err
+        assert sorted(tmp_path.rglob("*")) == before  # nothing was recorded
+
+    def test_what_is_said_of_the_recording_by_name_is_taken(self, say, here, tmp_path, clip):
+        height, width = (side // 4 * 4 for side in read_image(Path(bad_files.HAND)).shape[:2])
+        camera = [[999, 0, width / 2], [0, 999, height / 2], [0, 0, 1]]
+        given = tmp_path / "K.json"
+        given.write_text(json.dumps({"r.zarr.camera.mkv": camera}))
+        out = tmp_path / "r.zarr"
+        more = ["--intrinsics", given, "--end", "0.1", "--every", "4"]
+        assert say("--camera", clip, "--out", out, *OPTIONS, *more).status == 0
+        np.testing.assert_array_equal(xr.open_zarr(out).intrinsics.values[0], camera)
+
+    @pytest.mark.parametrize(
         ("given", "code", "facts"),
         [
             ([], "usage.images_or_camera", {"file": "IMAGES and --camera"}),
