@@ -13,6 +13,10 @@ from fitter.system.messages import count
 _NAMED_IMAGES = 5
 """Missing images that are named."""
 
+_FEWEST_FOR_RATE = 10
+"""Images from which on the summary says how many are done in a second: of fewer the start counts
+for as much as the rate."""
+
 
 def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str], None]) -> None:
     """Tell the user what a run did.
@@ -218,19 +222,26 @@ def _processed(summary: Summary) -> str:
     return f"{count(summary.images, summary.unit)} ({of_videos}, {count(others, 'picture')})"
 
 
+def _pace(summary: Summary, unit: str) -> str:
+    """The time that it took, and of more than a few images how many that makes a second."""
+    seconds = summary.seconds + summary.seconds_before
+    passes = " with the passes before" if summary.seconds_before else ""
+    took = f"{seconds:.1f} s{passes}"
+    if summary.images < _FEWEST_FOR_RATE:
+        return took
+    return f"{took}, {summary.images / seconds:.1f} {unit}s a second"
+
+
 def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.images:
         where = f"{summary.stopped_in}: " if summary.stopped_in else ""
         unit = "frame" if summary.frames == summary.images else summary.unit
-        seconds = summary.seconds + summary.seconds_before
-        passes = " with the passes before" if summary.seconds_before else ""
         failed = count(summary.view_failures.count, "view")
         views = f"{failed} failed, " if summary.cameras else ""
         say(
             f"{where}{_processed(summary)}: {count(summary.hands, 'valid hand')} in "
             f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
-            f"{count(summary.fit_failures.count, 'fit')} failed; {seconds:.1f} s{passes}, "
-            f"{summary.images / seconds:.1f} {unit}s a second"
+            f"{count(summary.fit_failures.count, 'fit')} failed; {_pace(summary, unit)}"
         )
     elif not (summary.left or summary.waits or summary.stopped_in or summary.all_rendered):
         say("nothing left to do")

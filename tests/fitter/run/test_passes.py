@@ -224,8 +224,8 @@ def test_options_that_contradict_each_other_are_refused(told):
 
 def test_the_summary_counts_the_time_of_all_passes():
     lines: list[str] = []
-    report(Summary(images=8, seconds=2.0, seconds_before=6.0), Path("o"), None, lines.append)
-    assert "8.0 s with the passes before, 1.0 images a second" in lines[0]
+    report(Summary(images=16, seconds=2.0, seconds_before=6.0), Path("o"), None, lines.append)
+    assert "8.0 s with the passes before, 2.0 images a second" in lines[0]
     assert Summary(seconds=2.0, seconds_before=6.0).counts()["seconds"] == 8.0
 
 

@@ -33,6 +33,17 @@ def test_rejected_masks_are_told_wherever_they_come_from(found):
     assert told and not any("without a mask" in line for line in told)
 
 
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [(1, "; 4.9 s"), (9, "; 4.9 s"), (10, "; 4.9 s, 2.0 images a second")],
+)
+def test_of_few_images_the_time_is_told_and_no_rate(images, said):
+    told: list[str] = []
+    report(Summary(images=images, hands=1, seconds=4.9), Path("o"), None, told.append)
+    assert told[0].endswith(said)
+    assert images > 1 or len(told[0]) <= 80
+
+
 def rows(count):
     return [ImageRow(image_status="failed", image_error=f"reason {k}") for k in range(count)]
 
