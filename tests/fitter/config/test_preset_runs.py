@@ -20,6 +20,7 @@ from fitter.fitting.fit_model import FitModel
 from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.hand_models import HandModel, load_hand_model
 from fitter.hand_models.anatomy import anatomy_of
+from fitter.hand_models.motion import HandMotion, place_of
 from fitter.hand_models.pose_prior import load_pose_prior
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
@@ -176,6 +177,33 @@ def same(found: SceneParams, expected: SceneParams) -> None:
     for field, value in vars(found).items():
         atol = 5e-3 if field == "appearance" else 2e-6
         torch.testing.assert_close(value, getattr(expected, field), rtol=1e-5, atol=atol, msg=field)
+
+
+@pytest.mark.parametrize("name", ["default", "interaction", "detailed", "textured"])
+def test_all_stages_that_move_a_hand_hear_of_the_other_frames_of_a_video(name, folder) -> None:
+    config = preset(name, "refine.resolution=32")
+    scene = scene_of(hand_model("open_hand", folder), config)
+    size, begin = scene.model.fit.size, scene.begin
+    pose = begin.hand_pose.flatten(1)
+    sure = 1e6 * torch.eye(6 + pose.shape[1], dtype=pose.dtype).expand(2, -1, -1)
+
+    def depths(stage: StageConfig, farther: float) -> Tensor:
+        """Logarithms, where the other frames have the hands so much farther away."""
+        place = place_of(size, begin) + torch.tensor([0.0, 0.0, farther])
+        motion = HandMotion(begin.global_orient, place, pose, sure)
+        told = replace(scene.task, targets=replace(scene.task.targets, motion=motion))
+        found = run_stages(told, begin, {"only": stage}).params
+        return place_of(size.to(found.transl), found.hand)[:, 2]
+
+    moving = {"global_orient", "pose", "shape", "camera"}
+    stages = {
+        key: stage.model_copy(update={"iterations": 3})
+        for key, stage in config.refine.stages.items()
+        if moving & set(stage.free)
+    }
+    assert len(stages) >= 3
+    for key, stage in stages.items():
+        assert (depths(stage, 0.05) > depths(stage, -0.05) + 1e-3).all(), key
 
 
 # The options that they need.

@@ -139,11 +139,18 @@ def test_the_page_of_presets_has_every_value_that_is_not_published(name) -> None
             assert any(f"| {value[2]} |" in row for row in rows), line
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_stage_of_a_published_recipe_hears_of_other_frames_and_the_file_says_why(name) -> None:
+    assert "motion_prior" not in stage_of(name).energies
+    (comment,) = re.findall(r"^# .*`motion_prior`.*$", (CONFIGS / f"{name}.yaml").read_text(), re.M)
+    assert comment
+
+
 def test_the_interaction_preset_is_the_default_and_then_what_is_printed() -> None:
     stages, own = load_config("interaction").refine.stages, load_config().refine.stages
     assert list(stages) == [*own, "interaction"]
-    # Neither known objects nor the other frames of a video count before the last stage.
-    others = {"object_penetration", "object_attraction", "motion_prior"}
+    # Known objects do not count before the last stage.
+    others = {"object_penetration", "object_attraction"}
     for name, stage in own.items():
         kept = {energy: w for energy, w in stage.energies.items() if energy not in others}
         plain = stage.model_copy(update={"energies": kept, "contact_reach": 0.01})
