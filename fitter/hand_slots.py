@@ -34,7 +34,7 @@ from fitter.quality.judge import HandJudge
 from fitter.quality.visibility import SceneHand, behind_others
 from fitter.records import HandCrop, HandObservation, HandParams, IntrinsicsSource, NormalisedHands
 from fitter.refinement.refiner import Refiner
-from fitter.store.schema import HandRow, ImageRow
+from fitter.store.schema import HandRow, ImageRow, ImageStatus
 from fitter.tracked_hands import ExpectedMotion, TrackedHand
 
 
@@ -269,7 +269,8 @@ def batches_of(images: Sequence[DetectedImage], size: int) -> Iterator[list[Dete
 
 
 def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
-    """The row of an image with those of its hands; a failed one's where it has no size."""
+    """The row of an image with those of its hands; a failed one's where it has no size, or an empty
+    one's where it was left out."""
     size, changed = image.file or (None, None)
     row = ImageRow(
         image_status="failed",
@@ -279,7 +280,8 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         time=image.time,
     )
     if image.size is None:
-        return replace(row, image_error=image.error)
+        status: ImageStatus = "failed" if image.error else "no_hand"
+        return replace(row, image_status=status, image_error=image.error)
     return replace(
         row.with_lens(image.lens),
         image_status="ok" if hands else "no_hand",
@@ -290,5 +292,6 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         intrinsics_note=image.intrinsics_note,
         hands_beyond=image.hands_beyond,
         hands_left_out=image.hands_left_out,
+        detections=image.detections,
         hands=tuple(hands),
     )

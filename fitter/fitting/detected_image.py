@@ -21,8 +21,9 @@ class DetectedImage:
     """What the first half of the pipeline knows of one image; of its pixels it keeps small crops.
 
     Attributes:
-        size: (width, height) pixels, upright, or None for an unreadable image.
-        intrinsics: (3, 3) K, or None for an unreadable image.
+        size: (width, height) pixels, upright, or None for an image that is unreadable, or is left
+            out in a pass that has no use for it and has no error.
+        intrinsics: (3, 3) K, or None for an image without size.
         intrinsics_source: where K came from.
         hands: as many as there are slots, at most.
         crops: of each hand, None for one that cannot be cropped; empty where no stage needs them.
@@ -40,6 +41,8 @@ class DetectedImage:
         tracks: what is known of its hands' tracks; None for what is no frame of a video.
         lens: the lens that took the image, where it distorts: all else, `size` included, is as of
             the image without distortion. None where it does not.
+        detections: what the detector found, as `fitter.kept_hands.text_of` has it, where a further
+            pass over the images will ask; None elsewhere.
         intrinsics_note: what EXIF says of the camera, and whether it was believed; may be empty.
     """
 
@@ -60,6 +63,7 @@ class DetectedImage:
     tracks: ImageTracks | None = None
     lens: Lens | None = None
     intrinsics_note: str = ""
+    detections: str | None = None
 
     def of_size(self, hand_size: float | None) -> DetectedImage:
         """The same where the size of its hands, metres, may be known; one that a hand has stays."""

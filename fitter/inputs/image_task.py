@@ -25,6 +25,7 @@ from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.people import ImagePeople
 from fitter.inputs.through_lens import ThroughLens
+from fitter.kept_hands import KeptHands
 from fitter.records import HandKey, HandObservation, IntrinsicsSource, SharedHand
 from fitter.tracked_hands import ImageTracks
 
@@ -63,6 +64,7 @@ class ImageTask:
         shared: what is known of these people's hands from other images.
         is_final: whether the results are those of the last pass, see `fitter.run.passes`.
         tracks: what is known of its hands' tracks; None for what is no frame of a video.
+        kept: what the detector found in the pass before, or None.
     """
 
     place: int
@@ -77,11 +79,18 @@ class ImageTask:
     shared: Mapping[HandKey, SharedHand] = field(default_factory=dict)
     is_final: bool = True
     tracks: ImageTracks | None = None
+    kept: KeptHands | None = None
 
     @property
     def images(self) -> list[ImageTask]:
         """Itself, as the only image of its row; a frame's task has several."""
         return [self]
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the image is to be gone over in this pass: those before the last one are made for
+        what images share, and a photograph beside a video, for one, shares nothing."""
+        return self.is_final or self.tracks is not None or self.people is not None
 
     @property
     def entry(self) -> ImageEntry:

@@ -26,6 +26,7 @@ from fitter.inputs.keypoint_files import KeypointFiles
 from fitter.inputs.mask_files import MaskFolder
 from fitter.inputs.object_files import ObjectFolder
 from fitter.inputs.people import SIDES, ImagePeople, People
+from fitter.kept_hands import KeptHands
 from fitter.records import HandKey, SharedHand
 from fitter.tracked_hands import ImageTracks
 
@@ -43,6 +44,19 @@ class Tracks(Protocol):
 
     def of(self, start: int, names: Sequence[str]) -> list[ImageTracks | None]:
         """What each of the images from place `start` on is given; None for photographs.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        ...
+
+
+class Kept(Protocol):
+    """What the detector found in the pass before, see `fitter.store.kept_detections`."""
+
+    def of(self, start: int, stop: int) -> Sequence[KeptHands | None]:
+        """What it found in the images from place `start` to `stop` (exclusive); None of images in
+        which it is to look.
 
         Raises:
             InputError: it is damaged.
@@ -68,6 +82,7 @@ class Sources:
         is_final: whether the results are those of the last pass.
         files: where the images are by their names; None for files below `root`.
         tracks: what frames of videos are given; None where nothing is tracked.
+        kept: what the detector found in the pass before; None in the first pass.
     """
 
     root: Path
@@ -82,6 +97,7 @@ class Sources:
     is_final: bool = True
     files: ImageFiles | None = None
     tracks: Tracks | None = None
+    kept: Kept | None = None
 
     @property
     def detects(self) -> bool:
@@ -110,6 +126,9 @@ class Sources:
         """
         names = self.names[start:stop]
         tasks = [self._task(start + k, name) for k, name in enumerate(names)]
+        if self.kept is not None:
+            found = zip(tasks, self.kept.of(start, start + len(names)), strict=True)
+            tasks = [replace(task, kept=kept) for task, kept in found]
         if self.tracks is None:
             return tasks
         pairs = zip(tasks, self.tracks.of(start, names), strict=True)

@@ -20,6 +20,7 @@ from typing import Any
 from fitter.groups.sharing import Sharing
 from fitter.inputs.frame_sources import RunSources
 from fitter.inputs.sources import Sources
+from fitter.store.kept_detections import KeptDetections
 from fitter.store.result_store import ResultStore
 from fitter.system.stopping import StopRequest
 
@@ -39,6 +40,8 @@ class Pass:
         rows: where its rows are.
         shared: the folder of the values that are made of them; None after the last pass.
         given: the folder of the values that it is given; None before the first.
+        before: the folder of the rows of the pass before; None before the first, and when they are
+            gone because all is done.
     """
 
     number: int
@@ -46,6 +49,7 @@ class Pass:
     rows: ResultStore
     shared: Path | None
     given: Path | None
+    before: Path | None = None
 
     @property
     def is_last(self) -> bool:
@@ -82,11 +86,11 @@ def passes_of(store: ResultStore, sharing: Sharing[Any] | None) -> list[Pass]:
     places = [rows.path / sharing.name for rows in store.passes[:-1]] + [last]
     if not store.passes:  # they are gone when all is done
         return [Pass(of, of, store, None, last)]
-    found, given = [], None
+    found, given, before = [], None, None
     for number, (rows, place) in enumerate(zip(store.passes, places, strict=True), 1):
-        found.append(Pass(number, of, rows, place, given))
-        given = place
-    found.append(Pass(of, of, store, None, given))
+        found.append(Pass(number, of, rows, place, given, before))
+        given, before = place, rows.path
+    found.append(Pass(of, of, store, None, given, before))
     done = sum(each.is_shared for each in found)
     return found[done:]
 
@@ -102,15 +106,17 @@ def sources_for(now: Pass, sources: RunSources, sharing: Sharing[Any] | None) ->
     sources = replace(sources, is_final=now.is_last)
     if sharing is None:
         return sources
+    if now.before is not None:
+        sources = replace(sources, kept=KeptDetections(now.before.absolute()))
     if now.given is None:
         return sharing.asked(sources)
     return sharing.given(sources, sharing.read(now.given))
 
 
 def untracked(sources: RunSources) -> RunSources:
-    """The same for whoever renders: rows are all it needs, and what frames were given of tracks is
-    gone with the passes."""
-    return replace(sources, tracks=None) if isinstance(sources, Sources) else sources
+    """The same for whoever renders: rows are all it needs, and what passes gave each other is gone
+    with them."""
+    return replace(sources, tracks=None, kept=None) if isinstance(sources, Sources) else sources
 
 
 def share(now: Pass, sharing: Sharing[Any]) -> None:

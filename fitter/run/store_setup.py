@@ -76,7 +76,8 @@ def open_store(
     if not size and continues:
         size = ResultStore.open(request.out, ALL_KINDS).block_size
     asked = {} if sharing is None else sharing.pass_sizes
-    widest = replace(spec, optional_sizes={**spec.optional_sizes, **asked})
+    keeps = sharing is not None and inputs.given.detects
+    widest = replace(spec, optional_sizes={**spec.optional_sizes, **asked}, is_pass=keeps)
     spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), widest.row_bytes))
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES
+from fitter.kept_hands import HAND_BYTES
 from fitter.rig import Rig
 from fitter.store.block_sizes import chunk_length
 from fitter.store.image_names import SizedNames
@@ -25,6 +26,7 @@ from fitter.store.older import FORMAT_VERSION
 from fitter.store.optional_variables import (
     LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
+    PASS_VARIABLES,
     PEOPLE_VARIABLES,
     TRACK_VARIABLES,
 )
@@ -95,6 +97,7 @@ class StoreSpec:
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         has_people: whether the store has the `PEOPLE_VARIABLES`.
         has_tracks: whether the store has the `TRACK_VARIABLES`.
+        is_pass: whether its rows are of a pass before the last one, with the `PASS_VARIABLES`.
         pass_sizes: `optional_sizes` of the rows of each pass before the last one, in order; those
             are kept in stores of their own in the store, see `pass_specs`.
         config: the resolved configuration, JSON-able.
@@ -116,6 +119,7 @@ class StoreSpec:
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
     has_people: bool = False
     has_tracks: bool = False
+    is_pass: bool = False
     pass_sizes: Sequence[Mapping[str, int]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -147,8 +151,10 @@ class StoreSpec:
 
     @property
     def row_bytes(self) -> int:
-        """What a row with a hand in every slot takes in memory; texts do not count."""
-        sizes, total = self.sizes, 0
+        """What a row with a hand in every slot takes in memory; other texts than `detections` do
+        not count."""
+        sizes = self.sizes
+        total = HAND_BYTES * self.max_hands if self.is_pass else 0
         for variable in self.kind.variables:
             if self.has(variable) and variable.dtype != "string":
                 # Rows hold what is stored with 2 bytes as it was computed.
@@ -168,13 +174,18 @@ class StoreSpec:
     @property
     def pass_specs(self) -> list[StoreSpec]:
         """Of the stores of the passes before the last one, which lie in `pass_folder`."""
-        return [replace(self, optional_sizes=sizes, pass_sizes=()) for sizes in self.pass_sizes]
+        return [
+            replace(self, optional_sizes=sizes, pass_sizes=(), is_pass=True)
+            for sizes in self.pass_sizes
+        ]
 
     def has(self, variable: Variable) -> bool:
         """Whether the store has a variable."""
         if variable.name in PEOPLE_VARIABLES and not self.has_people:
             return False
         if variable.name in TRACK_VARIABLES and not self.has_tracks:
+            return False
+        if variable.name in PASS_VARIABLES and not self.is_pass:
             return False
         if variable.name in LENS_VARIABLES and "lens_coefficient" not in self.optional_sizes:
             return False

@@ -27,6 +27,7 @@ from fitter.store.older import (
 from fitter.store.optional_variables import (
     LENS_VARIABLES,
     OPTIONAL_DIMENSIONS,
+    PASS_VARIABLES,
     PEOPLE_VARIABLES,
     TRACK_VARIABLES,
 )
@@ -67,7 +68,7 @@ class StoreReader:
             for v in self.kind.variables
             if v.name not in names
             and not set(v.dims) & set(OPTIONAL_DIMENSIONS)
-            and v.name not in PEOPLE_VARIABLES | LENS_VARIABLES | TRACK_VARIABLES
+            and v.name not in PEOPLE_VARIABLES | LENS_VARIABLES | TRACK_VARIABLES | PASS_VARIABLES
             and not (self._is_older and v.name in ADDED_VARIABLES)
         ]
         # The gathered metadata still tell of a variable whose folder is gone, and it would read as

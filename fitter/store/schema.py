@@ -345,6 +345,9 @@ class ImageRow:
         dtype="int64",
         units="1",
     )
+    detections: str | None = stored(
+        "what the detector found, for the next pass, see fitter.kept_hands", dtype="string"
+    )
     hands: tuple[HandRow, ...] = ()
 
     @property

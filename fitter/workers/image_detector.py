@@ -23,6 +23,7 @@ from fitter.inputs.hand_masks import masks_of_hands
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
+from fitter.kept_hands import text_of
 from fitter.records import HandCrop, HandObservation, ImageRecord
 from fitter.system.gpu_driver import has_gpu_driver
 from fitter.tracked_hands import ImageTracks
@@ -107,7 +108,8 @@ class ImageDetector:
 def detect_image(
     task: ImageTask, detector: Detector | None, config: Config, sided: Sided | None = None
 ) -> DetectedImage:
-    """Read one image and find its hands; whatever goes wrong stays inside this image.
+    """Read one image and find its hands; whatever goes wrong stays inside this image. One that is
+    not wanted in this pass is not read.
 
     Args:
         task: the image, and what is given for it.
@@ -119,7 +121,11 @@ def detect_image(
     # Before it is read: an image that changes meanwhile is then told as changed.
     stamps = task.stamps()
     try:
-        found = _detect(task, detector, config, sided)
+        known = None if task.kept is None else task.kept.hands(stamps.file, stamps.inputs_digest)
+        once = None if detector is None else _Once(detector, known)
+        found = _detect(task, once, config, sided) if task.is_wanted else DetectedImage()
+        if once is not None and once.found is not None and not task.is_final:
+            found = replace(found, detections=text_of(once.found))
     except InputError as error:
         found = DetectedImage.of_error(_beside_name(error, task))
     except Exception as error:
@@ -128,6 +134,24 @@ def detect_image(
         unexpected = InputError(UNEXPECTED, kind=type(error).__name__, reason=str(error))
         found = DetectedImage.of_error(unexpected)
     return replace(found, time=task.file.time, **vars(stamps))
+
+
+class _Once:
+    """A `Detector` of one image, which does not look where an earlier pass has looked.
+
+    Attributes:
+        found: the hands; None until they are asked for.
+    """
+
+    def __init__(self, detector: Detector, found: list[HandObservation] | None) -> None:
+        """`found` is what an earlier pass has kept, or None."""
+        self._detector, self.found = detector, found
+
+    def detect(self, image: ImageRecord) -> list[HandObservation]:
+        """See `Detector.detect`."""
+        if self.found is None:
+            self.found = self._detector.detect(image)
+        return self.found
 
 
 def _detect(

@@ -21,6 +21,7 @@ SPEC = StoreSpec(
     num_betas=10,
     has_people=True,
     has_tracks=True,
+    is_pass=True,
     optional_sizes={
         "shape_information_entry": 5,
         "motion_information_entry": 7,
@@ -104,6 +105,7 @@ def fake_row(i: int) -> ImageRow:
         hands_beyond=i,
         hands_left_out=i,
         time=i / 30,
+        detections=f"[{i}]",
     )
     return row.with_lens(LENS) if i % 5 == 0 else row
 

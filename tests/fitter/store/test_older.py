@@ -14,7 +14,12 @@ from fitter.store.older import (
     RENAMED_VARIABLES,
     with_todays_options,
 )
-from fitter.store.optional_variables import LENS_VARIABLES, PEOPLE_VARIABLES, TRACK_VARIABLES
+from fitter.store.optional_variables import (
+    LENS_VARIABLES,
+    PASS_VARIABLES,
+    PEOPLE_VARIABLES,
+    TRACK_VARIABLES,
+)
 from fitter.store.reader import StoreReader
 from fitter.store.schema import VARIABLES
 from tests.support.errors import raises
@@ -71,7 +76,7 @@ def test_what_may_only_be_read_is_read(undisturbed, tmp_path, monkeypatch):
 def test_every_variable_that_an_older_store_lacks_is_named():
     shared = {"shape_information", "motion_information"}
     optional = (
-        PEOPLE_VARIABLES | LENS_VARIABLES | TRACK_VARIABLES | shared
+        PEOPLE_VARIABLES | LENS_VARIABLES | TRACK_VARIABLES | PASS_VARIABLES | shared
     )  # no store need have them
     assert {v.name for v in VARIABLES} - VERSION_3 == ADDED_VARIABLES | optional
 

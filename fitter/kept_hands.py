@@ -1,0 +1,68 @@
+"""What a detector found in an image, kept for a further look at it: as text, to the last bit."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fitter.records import HandObservation
+
+HAND_BYTES = 14_500
+"""Of the text of a hand; most of it are the landmark network's features."""
+
+_PLAIN = ("side", "side_score", "score", "presence")
+_ARRAYS = ("keypoints", "confidence", "relative_depth", "relative_xyz", "features")
+
+
+@dataclass(frozen=True)
+class KeptHands:
+    """The hands that were found in an image when an earlier pass looked at it.
+
+    Attributes:
+        text: of `text_of`.
+        file: (size in bytes, time of the last change) of the image's file then, or None for one
+            that was not there.
+        inputs_digest: of what was given for the image then.
+    """
+
+    text: str
+    file: tuple[int, float] | None
+    inputs_digest: int
+
+    def hands(self, file: tuple[int, float] | None, digest: int) -> list[HandObservation] | None:
+        """The hands; None for an image whose file or inputs are others by now."""
+        if (file, digest) != (self.file, self.inputs_digest):
+            return None
+        return [_hand(said) for said in json.loads(self.text)]
+
+
+def text_of(hands: Sequence[HandObservation]) -> str:
+    """Hands as a detector found them, before anything else is known of them."""
+    return json.dumps([_said(hand) for hand in hands])
+
+
+def _said(hand: HandObservation) -> dict[str, Any]:
+    arrays = {name: getattr(hand, name) for name in _ARRAYS}
+    return {name: getattr(hand, name) for name in _PLAIN} | {
+        name: None if values is None else _packed(values) for name, values in arrays.items()
+    }
+
+
+def _packed(values: np.ndarray) -> list[Any]:
+    """Type, shape and content."""
+    return [values.dtype.str, values.shape, base64.b64encode(values.tobytes()).decode()]
+
+
+def _hand(said: dict[str, Any]) -> HandObservation:
+    arrays = {
+        name: None
+        if (packed := said[name]) is None
+        else np.frombuffer(bytearray(base64.b64decode(packed[2])), packed[0]).reshape(packed[1])
+        for name in _ARRAYS
+    }
+    return HandObservation(**{name: said[name] for name in _PLAIN} | arrays)
