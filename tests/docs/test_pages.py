@@ -1,5 +1,6 @@
 """The pages of `docs/` say what the code does: tables, links, imports, commands, snippets."""
 
+import contextlib
 import importlib.util
 import json
 import pkgutil
@@ -26,6 +27,8 @@ from tests.support import mano_files
 from tests.support.freihand_files import write_freihand
 from tests.support.nimble_files import copied
 from tests.support.paths import ROOT
+from tests.support.track_cases import OPTIONS as TRACKED
+from tests.support.track_cases import write_hands_video
 from tests.support.video_files import write_video
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -142,7 +145,7 @@ def test_the_changelog_has_the_names_that_stores_are_read_by():
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """The files that the snippets name: an image, results of its two hands, its keypoints and
-    mask, a MANO file, a small FreiHAND and rendered samples."""
+    mask, results of a video, a MANO file, a small FreiHAND and rendered samples."""
     folder = tmp_path_factory.mktemp("snippets")
     (folder / "photos").mkdir()
     for path in (folder / "photo.jpg", folder / "photos" / EXAMPLE):
@@ -165,6 +168,10 @@ def workplace(tmp_path_factory) -> Path:
         fit_hands([str(folder / "photos"), *options, "--save-vertices", "--quiet"])
     assert ended.value.code == 0
     write_video(folder / "clip.mp4", 20)
+    write_hands_video(folder / "video")
+    with contextlib.chdir(folder / "video"), pytest.raises(SystemExit) as ended:
+        fit_hands(["in", "--out", "../clip.zarr", *TRACKED])
+    assert ended.value.code == 0
     mano_files.write_plain(folder / "MANO_RIGHT.pkl", mano_files.fabricate())
     copied(folder / "nimble")
     (folder / "models").mkdir()
