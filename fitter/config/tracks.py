@@ -12,9 +12,9 @@ class TracksConfig(Section):
 
     The noises say how much a hand's motion changes: white acceleration, whose integral over a time
     t has the standard deviation ``noise * sqrt(t)``. They are those of motion that is usual
-    (`fitter.tracks.calibration.USUAL`), and larger where a track's motion changes faster. They are at
-    the scale of the energies: where these count an image for more than it says, motion is smoother
-    with a smaller noise.
+    (`fitter.tracks.calibration.USUAL`), and larger where a track's motion changes faster. They are
+    at the scale of the energies: where these count an image for more than it says, motion is
+    smoother with a smaller noise.
     """
 
     enabled: bool = Field(
