@@ -15,12 +15,13 @@ Frames are taken in order, and of a video that is over only a few numbers a trac
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from fitter.detection.same_hand import nearest_distance
 from fitter.records import Side
 from fitter.tracks.linking import Tracklet, farthest, linked
 
@@ -40,6 +41,9 @@ was found twice in a frame leaves the hand to the tracklet that had it."""
 SAME = 0.25
 """Mean distance of keypoints, in lengths of the hand, below which two hands of a frame are one that
 was found twice."""
+MISREAD = 0.1
+"""Mean distance of each keypoint to the other hand's nearest, likewise, below which two are one
+hand whose keypoints were read in another order, as those of the other side."""
 # All of these were chosen on rendered videos.
 
 
@@ -204,16 +208,66 @@ def _assigned(video: _Video, frame: FrameHands, least_frames: int) -> list[int]:
     taken = {h: video.live[k] for k, h in zip(rows, columns, strict=True) if not barred[k, h]}
     numbers = {h: _continued(video, frame, h, live) for h, live in taken.items()}
     for h in hands:
-        if h not in numbers:
-            again = any(_apart(frame.keypoints[h], frame.keypoints[k]) < SAME for k in numbers)
-            numbers[h] = -1 if again else _continued(video, frame, h, None)
+        if h in numbers:
+            continue
+        again = any(_is_same(frame.keypoints[h], frame.keypoints[k]) for k in numbers)
+        waiting = [live for live in video.live if live.number not in numbers.values()]
+        misread = _misread(waiting, frame, h, least_frames)
+        if again:
+            numbers[h] = -1
+        elif misread is not None:
+            numbers[h] = _misread_in(video, frame, h, misread)
+        else:
+            numbers[h] = _continued(video, frame, h, None)
     return [numbers[h] for h in hands]
+
+
+def _misread(
+    waiting: Sequence[_Live], frame: FrameHands, h: int, least_frames: int
+) -> _Live | None:
+    """The tracklet whose hand a hand is with its keypoints in another order, as one of the other
+    side is found in its pixels; None where it is no such."""
+    found = frame.keypoints[h]
+    for live in waiting:
+        place = live.expected(frame.time)
+        if live.frames >= least_frames and nearest_distance(place, found) < MISREAD * _length(
+            place
+        ):
+            return live
+    return None
+
+
+def _misread_in(video: _Video, frame: FrameHands, h: int, live: _Live) -> int:
+    """Add such a hand to its tracklet, whose number is given: it is there, and where its keypoints
+    are says nothing of those that come."""
+    live.right, live.frames = live.right + float(frame.right[h]), live.frames + 1
+    before = video.tracklets[live.number]
+    video.tracklets[live.number] = replace(
+        before, end=frame.time, last=frame.number, frames=live.frames, right=live.probability
+    )
+    return live.number
 
 
 def _apart(keypoints: np.ndarray, others: np.ndarray) -> float:
     """Mean distance of two hands' keypoints (21, 2), in lengths of the larger hand."""
-    length = max(np.ptp(keypoints, axis=0).max(), np.ptp(others, axis=0).max(), 1.0)
+    length = max(_length(keypoints), _length(others))
     return float(np.linalg.norm(keypoints - others, axis=1).mean() / length)
+
+
+def _is_same(keypoints: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two hands of a frame, (21, 2) each, are one that was found twice."""
+    return _apart(keypoints, others) < SAME or _is_misread(keypoints, others)
+
+
+def _is_misread(keypoints: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two hands' keypoints lie in the same places whatever their names."""
+    length = max(_length(keypoints), _length(others))
+    return nearest_distance(keypoints, others) < MISREAD * length
+
+
+def _length(keypoints: np.ndarray) -> float:
+    """Longer side in pixels of the box around a hand's keypoints (21, 2)."""
+    return float(max(np.ptp(keypoints, axis=0).max(), 1.0))
 
 
 def _cost(live: _Live, frame: FrameHands, h: int) -> float:
@@ -230,7 +284,7 @@ def _continued(video: _Video, frame: FrameHands, h: int, live: _Live | None) -> 
     """Add a hand to its tracklet, or begin one; its number."""
     keypoints, depth, right = frame.keypoints[h], float(frame.depth[h]), float(frame.right[h])
     middle = keypoints.mean(axis=0)
-    length = float(max(np.ptp(keypoints, axis=0).max(), 1.0))
+    length = _length(keypoints)
     if live is None:
         live = _Live(len(video.tracklets), frame.time, keypoints, depth, np.zeros(2))
         video.live.append(live)

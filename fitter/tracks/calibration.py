@@ -26,6 +26,10 @@ least the frames beside it count."""
 LONGEST_STEP = 1.0
 """Seconds between frames of which that can be said."""
 
+BESIDE = (1.0, 0.3)
+"""How much the nearest frame on each side of one is asked how much room it needs, and the next one:
+the nearest may be wrong."""
+
 USUAL = (6.0, 4.0, 5.0)
 """Root mean square accelerations at `USUAL_RATE`, a second squared, of the rotation (radians), the
 place and a component of the pose, at which the densities are as they are given."""
@@ -106,26 +110,30 @@ def surprise(seen: Quadratic, mean: np.ndarray, information: np.ndarray) -> Surp
     return Surprise(of(slice(None)), np.array([of(group) for group in GROUPS]))
 
 
-def room(surprises: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def room(times: np.ndarray, surprises: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(m, 3) factors, at least 1, of the covariance of what is said to each frame of a track: the
-    mean surprise of the frames beside it.
+    mean surprise of the frames beside it, by how much is believed of them.
 
     Args:
-        surprises: (m, 3) of `surprise`, in the order of time, NaN of frames that say nothing.
-        weights: (m,) at least 0, how much is believed of each frame.
+        times: (m,) seconds, in order.
+        surprises: (m, 3) of `surprise`, NaN of frames that say nothing.
+        weights: (m,) positive, how much is believed of each frame.
     """
-    known = np.isfinite(surprises)
-    counted = np.where(known, weights[:, None], 0.0)
-    terms = np.where(known, counted * surprises, 0.0)
-    total, count = _beside(terms), _beside(counted)
+    seen = np.isfinite(surprises).all(1)
+    places = np.flatnonzero(seen)
+    before = np.cumsum(seen) - seen  # how many are seen before each
+    total, count = np.zeros_like(surprises), np.zeros((len(times), 1))
+    for step, share in enumerate(BESIDE):
+        for rank in (before - 1 - step, before + seen + step):
+            inside = np.flatnonzero((rank >= 0) & (rank < len(places)))
+            other = places[rank[inside]]
+            near = np.abs(times[other] - times[inside]) <= LONGEST_STEP
+            inside, other = inside[near], other[near]
+            weight = share * weights[other, None]
+            total[inside] += weight * surprises[other]
+            count[inside] += weight
     mean = np.divide(total, count, out=np.ones_like(total), where=count > 0)
     return mean.clip(min=1.0)
-
-
-def _beside(values: np.ndarray) -> np.ndarray:
-    """(m, ...) sum of those before and behind each."""
-    padded = np.pad(values, ((1, 1), (0, 0)))
-    return padded[:-2] + padded[2:]
 
 
 def widened(information: np.ndarray, factors: np.ndarray) -> np.ndarray:

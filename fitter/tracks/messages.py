@@ -106,7 +106,6 @@ class Messages:
         self._rows, self._places, self._motion, self._scratch = rows, places, motion, scratch
         self._weights = np.ones(len(places.image))
         self._change = np.ones((len(places.image), 3))
-        self._room = np.ones((len(places.image), 3))
         parts = (
             _Part(block, *np.searchsorted(places.image, [block.start, block.stop]).tolist())
             for block in parts_of(rows, PART)
@@ -119,43 +118,56 @@ class Messages:
         """Make the messages and write them to a file that is laid out for these hands."""
         for _ in range(REWEIGHTINGS):
             self._reweigh()
+        room = self._room()
         for part, said in self._backward():
             means, information = [], []
             for k, each in enumerate(said, part.start):
                 means.append(self._as_parameters(k, each.mean))
-                information.append(widened(each.information, self._room[k]))
+                information.append(widened(each.information, room[k]))
             file.put(part.start, np.stack(means), np.stack(information))
 
     def _reweigh(self) -> None:
         """Give frames that are far from what all others say less weight, and motion that changes
-        fast, or that nobody would expect, more room."""
-        count = len(self._weights)
-        found, surprises = np.full(count, np.nan), np.full((count, 3), np.nan)
-        changes = np.full((count, 3), np.nan)
+        fast a larger density."""
+        found = np.full(len(self._weights), np.nan)
+        changes = np.full((len(found), 3), np.nan)
         medians: Medians[int] = Medians()
         ahead: dict[int, list[tuple[float, np.ndarray, int]]] = {}
-        for part, said in self._backward():
-            for k, each in reversed(list(enumerate(said, part.start))):
-                track, time = int(self._places.track[k]), self._places.time[k]
-                if not np.isfinite(each.mean).all():
-                    continue
-                if each.seen is not None:
-                    far = surprise(each.seen, each.mean, each.information)
-                    found[k], surprises[k] = np.sqrt(far.whole), far.groups
-                    medians.add(track, found[k : k + 1])
-                later = ahead.setdefault(track, [])
-                later.insert(0, (time, self._smoothed(k, each), k))
-                if len(later) == 3:
-                    times, places, numbers = zip(*later, strict=True)
-                    changes[numbers[1]] = acceleration(np.array(times), np.stack(places))
-                    later.pop()
+        for k, each in self._known():
+            track, time = int(self._places.track[k]), self._places.time[k]
+            if each.seen is not None:
+                found[k] = np.sqrt(surprise(each.seen, each.mean, each.information).whole)
+                medians.add(track, found[k : k + 1])
+            later = ahead.setdefault(track, [])
+            later.insert(0, (time, self._smoothed(k, each), k))
+            if len(later) == 3:
+                times, places, numbers = zip(*later, strict=True)
+                changes[numbers[1]] = acceleration(np.array(times), np.stack(places))
+                later.pop()
         scales = medians.found()
         for k in np.flatnonzero(np.isfinite(found)).tolist():
             scale = OUTLIER * scales[int(self._places.track[k])]
             self._weights[k] = robust_weights(found[k : k + 1], scale)[0]
         for own in self._of_tracks():
             self._change[own] = motion_change(self._places.time[own], changes[own])
-            self._room[own] = room(surprises[own], self._weights[own])
+
+    def _room(self) -> np.ndarray:
+        """(M, 3) how much less certain than it is by the model what each hand is told becomes."""
+        surprises = np.full((len(self._weights), 3), np.nan)
+        for k, each in self._known():
+            if each.seen is not None:
+                surprises[k] = surprise(each.seen, each.mean, each.information).groups
+        found = np.ones_like(surprises)
+        for own in self._of_tracks():
+            found[own] = room(self._places.time[own], surprises[own], self._weights[own])
+        return found
+
+    def _known(self) -> Iterator[tuple[int, _Said]]:
+        """The hands that are told something, the last one first."""
+        for part, said in self._backward():
+            for k in reversed(range(part.start, part.stop)):
+                if np.isfinite(said[k - part.start].mean).all():
+                    yield k, said[k - part.start]
 
     def _of_tracks(self) -> list[np.ndarray]:
         """The hands of each track, in the order of time."""

@@ -25,6 +25,9 @@ import numpy as np
 START_STD = 30.0
 """Of coordinates and of their changes a second, before any frame is seen: more than they can be."""
 
+ROUNDING = 1e-7
+"""Of a Hessian's eigenvalues, over the largest one, as they are stored."""
+
 
 class Belief(NamedTuple):
     """A Gaussian of n coordinates and their velocities.
@@ -118,12 +121,16 @@ def message(before: Belief, after: Belief) -> tuple[np.ndarray, np.ndarray]:
 def difference(
     seen: Quadratic, mean: np.ndarray, information: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far a frame is from the message of all others: (n,), and the (n, n) covariance that both
-    leave it.
+    """How far a frame is from the message of all others: (n,), and its (n, n) covariance where both
+    are as sure as they say.
 
     Args:
-        seen: what the frame says; where it says nothing, it is as open as `START_STD`.
+        seen: what the frame says; where it says nothing it agrees, and is as open as `START_STD`.
         mean, information: of the message.
     """
-    own = np.linalg.inv(seen.information + np.eye(len(mean)) / START_STD**2)
-    return own @ seen.vector - mean, own + np.linalg.inv(information)
+    # Stored in single precision, a Hessian may have lost its least eigenvalues.
+    values, axes = np.linalg.eigh(seen.information)
+    values = values.clip(min=max(1 / START_STD**2, ROUNDING * values[-1]))
+    own = (axes / values) @ axes.T
+    error = own @ (seen.vector - seen.information @ mean)
+    return error, own + np.linalg.inv(information)
