@@ -48,7 +48,7 @@ from fitter.tracks.smoother import (
 PART = 128
 """Frames whose beliefs are in memory at once."""
 
-REWEIGHTINGS = 2
+REWEIGHTINGS = 4
 """Times that the weights of frames are formed again, and that it is measured how fast they move."""
 
 OUTLIER = 4.0
