@@ -136,6 +136,44 @@ def test_a_hand_that_was_found_twice_stays_with_its_track() -> None:
     assert [track.frames for track in found.tracks] == [60]
 
 
+def misread(frame: FrameHands, h: int, is_beside: bool) -> FrameHands:
+    """A frame whose hand is read as the other one, with its keypoints in another order: in its
+    place, or beside the right reading."""
+    other = np.random.default_rng(frame.number).permutation(21)
+    points, rest = frame.keypoints[h][other], 1 - frame.right[h]
+    if is_beside:
+        return replace(
+            frame,
+            slots=np.append(frame.slots, len(frame.slots)),
+            keypoints=np.concatenate([frame.keypoints, points[None]]),
+            depth=np.append(frame.depth, frame.depth[h]),
+            right=np.append(frame.right, rest),
+        )
+    keypoints, right = frame.keypoints.copy(), frame.right.copy()
+    keypoints[h], right[h] = points, rest
+    return replace(frame, keypoints=keypoints, right=right)
+
+
+def test_a_hand_that_is_read_as_the_other_one_stays_with_its_track() -> None:
+    """It is the only find of the hand in some frames, and beside the right one in others."""
+    frames = video([crossing(50, 30, 0.5)], [0.9], 60)
+    for number in (20, 27, 28, 33, 34):
+        frames[number] = misread(frames[number], 0, is_beside=number == 20)
+    found = associate(frames)
+    assert [track.side for track in found.tracks] == ["right"]
+    assert found.image.tolist() == list(range(60)) and (found.slot == 0).all()
+
+
+def test_a_hand_beside_one_that_waits_is_not_it() -> None:
+    """Its keypoints are in other places, however near."""
+    paths: list[Path] = [
+        lambda t: None if 1.0 < t < 1.3 else (100 + 30 * t, 200.0, 0.5),
+        lambda t: (190 + 30 * t, 200.0, 0.5) if t > 1.04 else None,
+    ]
+    frames = video(paths, [0.9, 0.1], 75)
+    assert [len(each) for each in who(associate(frames), frames, paths).values()] == [1, 1]
+
+
 def test_hands_of_a_few_frames_are_in_no_track() -> None:
     paths: list[Path] = [
         crossing(50, 30, 0.5),

@@ -105,8 +105,9 @@ def test_room_is_made_by_those_beside_a_frame() -> None:
     surprises = np.array([[1.0], [1.0], [9.0], [1.0], [1.0], [1.0]]) * np.ones(3)
     found = room(np.arange(6) / 25, surprises, np.ones(6))[:, 0]
     asked = sum(2 * [1.0, 0.3])
-    np.testing.assert_allclose(found[[1, 3]], 1 + 8 / asked)
-    np.testing.assert_allclose(found[4], 1 + 8 * 0.3 / (asked - 0.3))
+    np.testing.assert_allclose(found[3], 1 + 8 / asked)
+    np.testing.assert_allclose(found[1], 1 + 8 / (asked - 0.3))
+    np.testing.assert_allclose(found[[0, 4]], 1 + 8 * 0.3 / np.array([1.3, asked - 0.3]))
     np.testing.assert_allclose(found[[2, 5]], 1.0)
 
 
