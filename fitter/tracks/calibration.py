@@ -37,7 +37,7 @@ place and a component of the pose, at which the densities are as they are given.
 USUAL_RATE = 25.0
 """Frames a second."""
 
-LEAST, MOST = 0.25, 4.0
+LEAST, MOST = 0.1, 4.0
 """Bounds of the factor of the densities' roots."""
 # All of these were chosen on a rendered video.
 
