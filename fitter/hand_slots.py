@@ -280,7 +280,7 @@ def image_row(image: DetectedImage, hands: Sequence[HandRow]) -> ImageRow:
         time=image.time,
     )
     if image.size is None:
-        status: ImageStatus = "failed" if image.error else "no_hand"
+        status: ImageStatus = "no_hand" if image.is_left_out else "failed"
         return replace(row, image_status=status, image_error=image.error)
     return replace(
         row.with_lens(image.lens),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,14 @@ import numpy as np
 
 from fitter.records import HandObservation
 
+log = logging.getLogger(__name__)
+
 HAND_BYTES = 14_500
 """Of the text of a hand; most of it are the landmark network's features."""
+
+TYPICAL_HANDS = 2
+"""Hands in an image, for what its text will take: those of one person. Numbers take their place for
+every slot; a text is as long as what was found, and few images have a hand for every slot."""
 
 _PLAIN = ("side", "side_score", "score", "presence")
 _ARRAYS = ("keypoints", "confidence", "relative_depth", "relative_xyz", "features")
@@ -35,10 +42,15 @@ class KeptHands:
     inputs_digest: int
 
     def hands(self, file: tuple[int, float] | None, digest: int) -> list[HandObservation] | None:
-        """The hands; None for an image whose file or inputs are others by now."""
+        """The hands; None for an image that is to be looked at again, which finds the same: its
+        file or inputs are others by now, or the text is damaged."""
         if (file, digest) != (self.file, self.inputs_digest):
             return None
-        return [_hand(said) for said in json.loads(self.text)]
+        try:
+            return [_hand(said) for said in json.loads(self.text)]
+        except (ValueError, TypeError, LookupError) as error:
+            log.warning("what was found before is damaged, and is looked for again: %s", error)
+            return None
 
 
 def text_of(hands: Sequence[HandObservation]) -> str:

@@ -65,6 +65,11 @@ class DetectedImage:
     intrinsics_note: str = ""
     detections: str | None = None
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether this pass has no use for the image, and has not read it."""
+        return self.size is None and not self.error
+
     def of_size(self, hand_size: float | None) -> DetectedImage:
         """The same where the size of its hands, metres, may be known; one that a hand has stays."""
         if hand_size is None:

@@ -7,6 +7,7 @@ A name of its own goes before patterns, also where it could be a pattern itself,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from fitter.errors import InputError
-from fitter.inputs.frame_names import entry_of, names_of
+from fitter.inputs.frame_names import entry_of, frame_name, names_of, video_of
 
 Value = TypeVar("Value")
 
 _WILD = frozenset("*?[")
+
+_PARTS = re.compile(r"\[!?+\]?+[^\]]*+\]|.", re.DOTALL)
+"""Of a pattern, each of which is any number of characters or one, as `fnmatch` has them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,25 @@ class ByImage(Generic[Value]):
             first = next(entry for entry in self.entries if entry in unmatched)
             raise InputError(self.no_image, file=self.path, found=first, image=example)
 
+    def require_for_video(self, video: str) -> None:
+        """`require_for` of the frames of a video of which nobody knows how many there will be.
+
+        Args:
+            video: its name.
+
+        Raises:
+            InputError: a name or pattern in the file cannot match a frame of the video.
+        """
+        for entry in self.entries:
+            frame = video_of(entry)
+            if entry == video or (frame is not None and frame[0] == video):
+                continue
+            if entry in self._patterns and (
+                fnmatchcase(video, entry) or _may_match_a_frame(entry, video)
+            ):
+                continue
+            raise InputError(self.no_image, file=self.path, found=entry, image=frame_name(video, 0))
+
     def of(self, name: str) -> Value | None:
         """What is said of an image, or None where nothing is.
 
@@ -82,3 +105,30 @@ class ByImage(Generic[Value]):
     def _matching(self, name: str) -> list[str]:
         names = names_of(name)
         return [p for p in self._patterns if any(fnmatchcase(name, p) for name in names)]
+
+
+def _may_match_a_frame(pattern: str, video: str) -> bool:
+    """Whether a pattern matches the name of a frame of a video, whatever the frame's number."""
+    parts = _PARTS.findall(pattern)
+    first = frame_name(video, 0)
+    number = len(first) - len(video) - 1
+
+    def past_stars(places: Iterable[int]) -> set[int]:
+        """The places in the pattern, and those after stars, which may be nothing."""
+        found = set(places)
+        for place in range(len(parts)):
+            if place in found and parts[place] == "*":
+                found.add(place + 1)
+        return found
+
+    places = past_stars([0])
+    for possible in (*first[:-number], *["0123456789"] * number):
+        after = set()
+        for place in places - {len(parts)}:
+            part = parts[place]
+            if part == "*":
+                after.add(place)
+            elif any(fnmatchcase(character, part) for character in possible):
+                after.add(place + 1)
+        places = past_stars(after)
+    return len(parts) in places

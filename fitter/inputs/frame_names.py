@@ -8,12 +8,17 @@ leaves out keep their numbers, so that a frame has the same name in every run.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 _DIGITS = 8
 """Of a frame's number: at 240 frames a second enough for more than four days."""
 
 _FRAME = re.compile(rf"(?P<video>.*[^/])/(?P<number>[0-9]{{{_DIGITS}}})", re.DOTALL)
+
+_NUMBER = re.compile("[0-9]+")
+
+_MOST_DIGITS = 12
+"""That others write of a frame's number."""
 
 VIDEO_SUFFIXES = (
     ".3gp",
@@ -60,6 +65,14 @@ def frame_name(video: str, number: int) -> str:
     if not 0 <= number < MOST_FRAMES:
         raise ValueError(f"expected a frame's number from 0 to {MOST_FRAMES - 1}, found {number}")
     return f"{video}/{number:0{_DIGITS}d}"
+
+
+def frames_numbered_in(texts: Iterable[str], video: str) -> list[str]:
+    """The names of those frames of a video whose numbers occur in texts, such as names of files
+    or of pictures; in order, each once."""
+    digits = (found for text in texts for found in _NUMBER.findall(text))
+    numbers = {int(each) for each in digits if len(each) <= _MOST_DIGITS}
+    return [frame_name(video, number) for number in sorted(numbers) if number < MOST_FRAMES]
 
 
 def names_of(name: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from pathlib import Path, PurePosixPath
 
 from fitter.errors import InputError
 from fitter.inputs.escaped_names import unescaped
-from fitter.inputs.frame_names import frame_name, video_of
+from fitter.inputs.frame_names import frame_name, frames_numbered_in, video_of
 from fitter.inputs.given_hands import Size
 from fitter.inputs.images import ImageEntry
 from fitter.inputs.intrinsics import require_a_name
@@ -111,6 +111,23 @@ class KeypointFiles:
                 require_a_name(self.path, self.by_name, names)
         else:
             self._require_files(names)
+
+    def require_for_video(self, video: str) -> None:
+        """`require_for` of the frames of a video of which nobody knows how many there will be; a
+        list, which has to be as long, is let pass.
+
+        Args:
+            video: its name.
+
+        Raises:
+            InputError: a file names no frame of it, or a folder has no file for any.
+        """
+        if self.by_index is not None:
+            return
+        files = _json_files(self.path) if self.by_name is None else ()
+        texts = self.by_name or (str(file.relative_to(self.path)) for file in files)
+        names = sorted({frame_name(video, 0), *frames_numbered_in(texts, video)})
+        self.require_for(names, len(names))
 
     def missing(self, names: Iterable[str]) -> tuple[int, str]:
         """How many pictures have no file in a folder, and the first of them; of a file none."""

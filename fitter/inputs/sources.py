@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ from fitter.errors import InputError
 from fitter.inputs.camera_files import said_of
 from fitter.inputs.dataset_request import DatasetPart
 from fitter.inputs.escaped_names import path_of
+from fitter.inputs.frame_names import frame_name, frames_numbered_in, video_of
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_files import ImageFiles, LocalFile
 from fitter.inputs.image_task import ImageTask
@@ -188,7 +189,7 @@ class Sources:
             self.hand_sizes.require_for(names)
         if self.people is not None:
             self.people.require_for(names)
-            self._require_one_size(self.people, names)
+        self._require_one_size(names)
         if self.files is not None:
             others: dict[DatasetPart, object] = {
                 "keypoints": self.keypoints,
@@ -198,17 +199,47 @@ class Sources:
             own = [part for part, other in others.items() if other is None]
             self.files.require_for(names, own)
 
-    def _require_one_size(self, people: People, names: Names) -> None:
+    def check_for_video(self, video: str, has_first: bool) -> None:
+        """What `check` refuses of the frames of a video that is not there yet, as far as it can be
+        told; what is given for them is not of a data set, and lists are let pass.
+
+        Args:
+            video: its name.
+            has_first: whether its first frame is among those that are taken.
+
+        Raises:
+            InputError: see `require_for_video` of each part, and `check`.
+        """
+        first = frame_name(video, 0)
+        by_name = self.intrinsics.by_name
+        if by_name is not None:
+            names = sorted({first, *frames_numbered_in(by_name, video)})
+            self.intrinsics.require_for(names, len(names))
+        if self.keypoints is not None:
+            self.keypoints.require_for_video(video)
+        certain = {first} if has_first else set()
+        for beside in (self.hand_sizes, self.people):
+            if beside is not None and beside.said is not None:
+                beside.said.require_for_video(video)
+                certain |= {entry for entry in beside.said.entries if video_of(entry) is not None}
+        for name in sorted(certain):
+            if self.hand_sizes is not None:
+                self.hand_sizes.size_of(name)
+            if self.people is not None:
+                self.people.of(name)
+        self._require_one_size(sorted(certain))
+
+    def _require_one_size(self, names: Iterable[str]) -> None:
         """Refuse two sizes for one person's hand.
 
         Raises:
             InputError: images of one person have different sizes.
         """
-        if self.hand_sizes is None:
+        if self.hand_sizes is None or self.people is None:
             return
         sizes: dict[str, float] = {}
         for name in names:
-            size, those = self.hand_sizes.size_of(name), people.of(name)
+            size, those = self.hand_sizes.size_of(name), self.people.of(name)
             size = self.hand_sizes.everywhere if size is None else size
             if size is None or those is None:
                 continue

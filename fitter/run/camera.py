@@ -29,6 +29,7 @@ from fitter.inputs.camera_streams import (
 from fitter.inputs.intrinsics import Intrinsics
 from fitter.run.progress import console_for, say
 from fitter.run.request import RunRequest
+from fitter.store.layout import is_result_store
 from fitter.system.isolation import Isolated, Lost
 from fitter.system.messages import count
 from fitter.system.stopping import StopRequest
@@ -44,9 +45,13 @@ def records(request: RunRequest) -> bool:
     there.
 
     Raises:
-        InputError: there is a recording that is neither continued nor replaced, or no such camera.
+        InputError: there is a recording that is neither continued nor replaced, results to be
+            continued whose recording is gone, or no such camera.
     """
     path = recording_of(request)
+    if request.resume and not path.exists() and is_result_store(request.out):
+        # Another recording has other frames under the names of those that were fitted.
+        raise InputError("camera.recording_gone", file=path, out=request.out)
     if path.exists() and not request.overwrite:
         if request.resume:
             return False

@@ -16,7 +16,7 @@ from fitter.config.rigs import require_rig
 from fitter.errors import InputError
 from fitter.inputs.addresses import is_address, require_shared
 from fitter.inputs.escaped_names import escaped
-from fitter.inputs.frame_names import frame_name, video_of
+from fitter.inputs.frame_names import video_of
 from fitter.inputs.frame_sources import FrameSources, RunSources
 from fitter.inputs.frames import FrameSource
 from fitter.inputs.hand_sizes import HandSizes
@@ -128,7 +128,7 @@ def check_before_recording(request: RunRequest, config: Config, recording: Path)
     """Refuse, before a camera is recorded, what can be refused without its frames.
 
     Args:
-        request: of the run, with the camera.
+        request: of the run, with the camera; `check_request` has let it pass.
         config: of the run.
         recording: the video that will be made.
 
@@ -139,11 +139,10 @@ def check_before_recording(request: RunRequest, config: Config, recording: Path)
         InputError: see `opened_inputs`; what is said of single frames is judged when they are
             there.
     """
-    check_request(request, config)
     source = ImageSource(recording.parent, str(recording), lambda _: iter(()), "list.empty")
     given = _given(request, config, source)
     _check_files(request, config, source)
-    _require_of_recording(given, escaped(recording.name))
+    given.check_for_video(escaped(recording.name), has_first=not request.frames.start)
     return given
 
 
@@ -154,27 +153,6 @@ def _check_files(request: RunRequest, config: Config, source: ImageSource | Fram
         request.require_overlay_style()
     if config.model.path is not None and not Path(config.model.path).exists():
         raise InputError("model.unknown", file=config.model.path)
-
-
-def _require_of_recording(given: Sources, video: str) -> None:
-    """Refuse files that say something by name, but neither of a video nor of a frame of it.
-
-    Raises:
-        InputError: they belong to other images.
-    """
-    by_name = given.intrinsics.by_name
-    said = [] if by_name is None else [*by_name]
-    for beside in (given.hand_sizes, given.people):
-        if beside is not None and beside.said is not None:
-            said += beside.said.entries
-    frames = {name for name in said if (frame := video_of(name)) and frame[0] == video}
-    names = sorted({frame_name(video, 0), *frames})
-    if by_name is not None:
-        given.intrinsics.require_for(names, len(names))
-    if given.hand_sizes is not None:
-        given.hand_sizes.require_for(names)
-    if given.people is not None:
-        given.people.require_for(names)
 
 
 def check_request(request: RunRequest, config: Config) -> bool:

@@ -212,10 +212,10 @@ class ProgressLine:
             self._lines.title = self.title
             self._lines.show(done, details)
 
-    def show_of(self, done: float, total: int) -> None:
+    def show_of(self, done: float, total: int, details: str = "") -> None:
         """The same where the total is known no earlier."""
         self._total = self._lines.total = total
-        self.show(done)
+        self.show(done, details)
 
     @property
     def width(self) -> int:

@@ -76,8 +76,9 @@ def open_store(
     if not size and continues:
         size = ResultStore.open(request.out, ALL_KINDS).block_size
     asked = {} if sharing is None else sharing.pass_sizes
-    keeps = sharing is not None and inputs.given.detects
-    widest = replace(spec, optional_sizes={**spec.optional_sizes, **asked}, is_pass=keeps)
+    widest = replace(
+        spec, optional_sizes={**spec.optional_sizes, **asked}, is_pass=sharing is not None
+    )
     spec = _in_blocks(spec, size or choose_block_size(len(inputs.listing), widest.row_bytes))
     if sharing is not None:
         kept = {k: v for k, v in spec.optional_sizes.items() if k in sharing.reads}
@@ -118,6 +119,7 @@ def _spec(config: Config, inputs: RunInputs, fitter: Fitter) -> StoreSpec:
         pose_joints=model.skeleton.pose_names,
         initialisations=config.init.offer.initialisations,
         optional_sizes=_optional_sizes(config, engine) | _of_lenses(inputs),
+        detects=detects,
         config=resolved | {"inputs": inputs.given.kinds},
         model={
             **engine.identity,

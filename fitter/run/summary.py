@@ -85,6 +85,8 @@ class Summary:
         images: processed, in blocks that were written.
         frames: those of them that are frames of videos.
         videos: names of these videos.
+        unread: images that the pass had no use for and left to the last one, none of which count
+            for anything else.
         with_hands: images with at least one valid hand.
         hands: that are valid.
         failures: images that failed.
@@ -142,6 +144,7 @@ class Summary:
     images: int = 0
     frames: int = 0
     videos: set[str] = field(default_factory=set)
+    unread: int = 0
     with_hands: int = 0
     hands: int = 0
     failures: Told = field(default_factory=Told)
@@ -235,6 +238,9 @@ class Summary:
         self.to_match += sum(view.view_status == "ok" for view in row.views) > 1
 
     def _add_row(self, name: str, row: Row) -> None:
+        if isinstance(row, ImageRow) and row.is_left_out:
+            self.unread += 1
+            return
         self.images += 1
         if (frame := video_of(name)) is not None:
             self.frames += 1
@@ -271,6 +277,7 @@ class Summary:
         }
         return {
             f"{self.unit}s": self.images,
+            **({"unread": self.unread} if self.unread else {}),
             "with_hands": self.with_hands,
             "hands": self.hands,
             f"failed_{self.unit}s": self.failures.count,

@@ -243,8 +243,17 @@ def _say_work(summary: Summary, say: Callable[[str], None]) -> None:
             f"{summary.with_hands} of them, {count(summary.failures.count, unit)} failed, {views}"
             f"{count(summary.fit_failures.count, 'fit')} failed; {_pace(summary, unit)}"
         )
-    elif not (summary.left or summary.waits or summary.stopped_in or summary.all_rendered):
+    elif not (
+        summary.unread
+        or summary.left
+        or summary.waits
+        or summary.stopped_in
+        or summary.all_rendered
+    ):
         say("nothing left to do")
+    if summary.unread:
+        images = count(summary.unread, "image")
+        say(f"{images} that this pass has no use for, left to the last one")
     if summary.rendered:
         say(f"{count(summary.rendered, 'overlay')} rendered of images done before")
     if summary.rendered_videos:

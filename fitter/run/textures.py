@@ -24,7 +24,7 @@ from fitter.errors import InputError
 from fitter.groups.people import hands_in, parts_of
 from fitter.inputs.image_task import ImageTask
 from fitter.records import HandKey
-from fitter.run.passes import stoppable
+from fitter.run.passes import stoppable, untracked
 from fitter.run.progress import ProgressLine, say
 from fitter.store.files import refused_as
 from fitter.store.layout import PASSES, Block
@@ -112,6 +112,7 @@ class _Maker:
         self, run: RunState, keys: Sequence[HandKey], atlas: TextureAtlas, states: Path
     ) -> None:
         self._run, self._keys, self._atlas, self._states = run, keys, atlas, states
+        self._sources = untracked(run.sources)
         self._images: dict[HandKey, int] = {}
         self.left_out, self.reason = 0, ""
 
@@ -171,7 +172,7 @@ class _Maker:
 
     def _extracted(self, image: int, slot: int) -> HandTexture | None:
         """What an image shows of one of its hands; None, and told, where it cannot be used."""
-        (task,) = self._run.sources.tasks(image, image + 1)
+        (task,) = self._sources.tasks(image, image + 1)
         assert isinstance(task, ImageTask)  # frames share nothing
         row = self._row(image)
         try:

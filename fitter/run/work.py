@@ -214,7 +214,7 @@ def process(run: RunState, now: Pass, console: Console) -> None:
             if now.is_last:
                 summary.overlays = run.request.overlays
                 _render_missing(run, plan, stop)
-            _write_blocks(run, plan, stop, Watched(progress, done))
+            _write_blocks(run, plan, stop, Watched(progress, total, done))
         finally:  # also at a second Ctrl-C
             summary.seconds = time.monotonic() - started
             summary.was_stopped = stop.asked

@@ -29,11 +29,14 @@ class KeptDetections:
 
     def of(self, start: int, stop: int) -> list[KeptHands | None]:
         """What was found in the images from place `start` to `stop` (exclusive); None of those that
-        failed or were left out.
+        failed or were left out, and of all where the rows keep nothing: those of given keypoints,
+        and of runs that were begun before anything was kept.
 
         Raises:
             InputError: the rows are damaged.
         """
+        if "detections" not in self._rows.variable_names:
+            return [None] * (stop - start)
         names = ("detections", "file_size", "file_time", "inputs_digest")
         part = Block(0, start, stop)
         columns = (self._rows.read(name, part).tolist() for name in names)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fitter.conventions import JOINT_NAMES
-from fitter.kept_hands import HAND_BYTES
+from fitter.kept_hands import HAND_BYTES, TYPICAL_HANDS
 from fitter.rig import Rig
 from fitter.store.block_sizes import chunk_length
 from fitter.store.image_names import SizedNames
@@ -97,7 +97,9 @@ class StoreSpec:
         optional_sizes: lengths of those `OPTIONAL_DIMENSIONS` that the store has.
         has_people: whether the store has the `PEOPLE_VARIABLES`.
         has_tracks: whether the store has the `TRACK_VARIABLES`.
-        is_pass: whether its rows are of a pass before the last one, with the `PASS_VARIABLES`.
+        detects: whether hands are found, and not given: what is found is kept from pass to pass.
+        is_pass: whether its rows are of a pass before the last one; those of a run that detects
+            have the `PASS_VARIABLES`.
         pass_sizes: `optional_sizes` of the rows of each pass before the last one, in order; those
             are kept in stores of their own in the store, see `pass_specs`.
         config: the resolved configuration, JSON-able.
@@ -119,6 +121,7 @@ class StoreSpec:
     optional_sizes: Mapping[str, int] = field(default_factory=dict)
     has_people: bool = False
     has_tracks: bool = False
+    detects: bool = False
     is_pass: bool = False
     pass_sizes: Sequence[Mapping[str, int]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -151,12 +154,13 @@ class StoreSpec:
 
     @property
     def row_bytes(self) -> int:
-        """What a row with a hand in every slot takes in memory; other texts than `detections` do
-        not count."""
-        sizes = self.sizes
-        total = HAND_BYTES * self.max_hands if self.is_pass else 0
-        for variable in self.kind.variables:
-            if self.has(variable) and variable.dtype != "string":
+        """What a row with a hand in every slot takes in memory. Of texts `detections` alone count,
+        of `TYPICAL_HANDS`."""
+        sizes, total = self.sizes, 0
+        for variable in filter(self.has, self.kind.variables):
+            if variable.name in PASS_VARIABLES:
+                total += HAND_BYTES * min(TYPICAL_HANDS, self.max_hands)
+            elif variable.dtype != "string":
                 # Rows hold what is stored with 2 bytes as it was computed.
                 width = max(4, np.dtype(variable.dtype).itemsize)
                 dims = (*variable.outer[1:], *variable.dims)
@@ -185,7 +189,7 @@ class StoreSpec:
             return False
         if variable.name in TRACK_VARIABLES and not self.has_tracks:
             return False
-        if variable.name in PASS_VARIABLES and not self.is_pass:
+        if variable.name in PASS_VARIABLES and not (self.is_pass and self.detects):
             return False
         if variable.name in LENS_VARIABLES and "lens_coefficient" not in self.optional_sizes:
             return False

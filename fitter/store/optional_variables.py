@@ -23,7 +23,7 @@ TRACK_VARIABLES = frozenset({"track", "filled"})
 """Variables of stores that hold videos whose hands are tracked, and of no others."""
 
 PASS_VARIABLES = frozenset({"detections"})
-"""Variables of the rows of passes before the last one, and of no others."""
+"""Variables of the rows of passes before the last one of runs that detect, and of no others."""
 
 LENS_VARIABLES = frozenset(
     {"lens_model", "lens_intrinsics", "lens_distortion", "lens_width", "lens_height", "lens_scale"}

@@ -346,7 +346,8 @@ class ImageRow:
         units="1",
     )
     detections: str | None = stored(
-        "what the detector found, for the next pass, see fitter.kept_hands", dtype="string"
+        "in `passes` alone, never in results: what the detector found, see fitter.kept_hands",
+        dtype="string",
     )
     hands: tuple[HandRow, ...] = ()
 
@@ -369,6 +370,11 @@ class ImageRow:
     def error(self) -> str | None:
         """`image_error`, likewise."""
         return self.image_error
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether a pass had no use for the image, and has not even read it."""
+        return self.image_status == "no_hand" and self.image_width is None
 
 
 IMAGE_VARIABLES = declared(ImageRow, ("image",))

@@ -39,9 +39,9 @@ def joined(task: Task, images: Sequence[DetectedImage]) -> Detected:
 
 
 def masks_in(detected: Detected) -> int:
-    """Images that have a given mask."""
+    """Images that have a given mask; one that was left out counts for none."""
     if isinstance(detected, DetectedImage):
-        return int(detected.has_mask)
+        return int(detected.has_mask and not detected.is_left_out)
     return sum(view is not None and view.has_mask for view in detected.views)
 
 

@@ -21,6 +21,7 @@ SPEC = StoreSpec(
     num_betas=10,
     has_people=True,
     has_tracks=True,
+    detects=True,
     is_pass=True,
     optional_sizes={
         "shape_information_entry": 5,

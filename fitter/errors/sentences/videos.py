@@ -7,6 +7,8 @@ SENTENCES = {
     "camera.no_frames": "expected a camera that shows something, found nothing: {reason}",
     "camera.recorded": "expected no recording, found one; give it as the video, continue its run "
     "with --resume, or replace it with --overwrite",
+    "camera.recording_gone": "expected the recording that {out} was fitted from, found none; put "
+    "it back, or record anew with --overwrite or another --out",
     "camera.unreadable": "expected a camera that can be read, found: {reason}",
     "video.breaks_off": "expected {expected}, found {found} before it breaks off",
     "video.codec": "expected a video whose coding is known, found another",

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fitter.config.options import Config
+from fitter.inputs.by_image import ByImage
 from fitter.inputs.hand_sizes import HandSizes
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.intrinsics import Intrinsics
@@ -21,6 +22,7 @@ from fitter.inputs.people import People
 from fitter.inputs.sources import Sources
 from fitter.inputs.videos import VideoOptions
 from fitter.workers.image_detector import detect_image
+from tests.support.errors import raises
 from tests.support.video_files import SIZE, Coding, joined, shown, write_video
 
 SMALL = (48, 32)
@@ -151,3 +153,31 @@ def test_people_and_sizes_are_those_of_the_frame_or_else_of_its_video(folder, tm
     said = [task.people and task.people.of(["left"])[0] for task in found.values()]
     assert said == ["anna", "ben", "carl", "carl", None, None, None, None, "dora"]
     assert [task.hand_size for task in found.values()] == [0.17, 0.18, 0.19, 0.19] + 5 * [None]
+
+
+@pytest.mark.parametrize(
+    ("entry", "may"),
+    [
+        ("r[1].mkv", True),
+        ("r[1].mkv/00000004", True),
+        ("r[[]1].mkv/0000001*", True),
+        ("r*/????????", True),
+        ("r*/[!0-8]*[13579]", True),
+        ("*", True),
+        ("*[]]*4?", True),
+        ("r*/?????????", False),
+        ("r*/[!0-9]*", False),
+        ("r*/*.jpg", False),
+        ("r[1].mkv/*", False),  # of r1.mkv
+        ("r[1].mkv/4", False),
+        ("other.mkv/00000004", False),
+    ],
+)
+def test_what_may_be_said_of_a_video_before_its_frames_are_counted(entry, may):
+    given = ByImage(Path("p.csv"), {entry: 1}, "people.no_image", "people.two_patterns")
+    if may:
+        given.require_for_video("r[1].mkv")
+        return
+    facts = {"file": Path("p.csv"), "found": entry, "image": "r[1].mkv/00000000"}
+    with raises("people.no_image", **facts):
+        given.require_for_video("r[1].mkv")

@@ -166,7 +166,7 @@ def test_the_line_of_a_run_moves_with_every_image(clock):
         ImageRow(image_status="failed"),
     ]
     line = ProgressLine(terminal(120), "fitting", 12, 2)
-    watched = Watched(line, 2)
+    watched = Watched(line, 12, 2)
     shown = []
 
     def look():
@@ -182,3 +182,17 @@ def test_the_line_of_a_run_moves_with_every_image(clock):
     assert "2 hands, 2 failed" in line.text(120).plain
     watched.fitted(rows * 3)  # of which nobody has said that they were seen, as by Ray
     assert "12/12 images" in line.text(120).plain
+
+
+def test_images_that_a_pass_leaves_out_are_no_work(clock):
+    line = ProgressLine(terminal(120), "pass 1 of 2", 40)
+    watched = Watched(line, 40, 0)
+    left_out = [ImageRow(image_status="no_hand")] * 20
+    read = [ImageRow(image_status="no_hand", image_width=4, image_height=4)] * 5
+    for _ in (*left_out, *read):
+        watched.seen(1.0)
+    clock.now += 5
+    watched.fitted(left_out + read)
+    assert "5/20 images, 1/s, 15 s left" in line.text(120).plain
+    watched.fitted(left_out[:5] + read * 2)  # as by Ray
+    assert "15/15 images" in line.text(120).plain

@@ -44,6 +44,18 @@ def test_of_few_images_the_time_is_told_and_no_rate(images, said):
     assert images > 1 or len(told[0]) <= 80
 
 
+def test_what_a_pass_left_out_counts_for_nothing_else():
+    told: list[str] = []
+    summary = Summary(seconds=4.0, stopped_in="pass 1 of 2", left=8)
+    read = ImageRow(image_status="no_hand", image_width=4, image_height=4)
+    of_pass = [read, *[ImageRow(image_status="no_hand")] * 30, read]
+    summary.add([FittedBatch(0, [f"{k}.jpg" for k in range(32)], of_pass, 0)])
+    report(summary, Path("o"), None, told.append)
+    assert told[0].startswith("pass 1 of 2: 2 images: ") and told[0].endswith("; 4.0 s")
+    assert told[1].startswith("30 images ") and "8 images left to do" in told[2]
+    assert summary.counts()["images"] == 2 and summary.counts()["unread"] == 30
+
+
 def rows(count):
     return [ImageRow(image_status="failed", image_error=f"reason {k}") for k in range(count)]
 

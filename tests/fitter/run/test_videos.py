@@ -194,15 +194,16 @@ class TestCamera:
             ("--intrinsics 1,2,3", "1,2,3"),
             ("--keypoints gone.json", "gone.json:"),
             ("--keypoints empty", "empty:"),
+            ("--keypoints others.json", "others.json:"),
+            ("--keypoints others", "others:"),
             ("--masks gone", "gone:"),
             ("--people gone.csv", "gone.csv:"),
+            ("--people others.csv", "others.csv:"),
             ("--person-size sizes.json", "sizes.json:"),
+            ("--person-size two.json --same-hand", "two.json:"),
             ("--model text.pkl", "text.pkl:"),
             ("--model gone.pkl", "gone.pkl:"),
-            ("--out gone/r.zarr", "gone/r.zarr:"),
-            ("--out taken", "taken:"),
             ("--overlays text.pkl", "text.pkl:"),
-            ("--config no_such_preset", "no_such_preset:"),
         ],
     )
     def test_what_needs_no_frames_is_refused_before_the_first_one(
@@ -210,17 +211,49 @@ class TestCamera:
     ):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "empty").mkdir()
-        (tmp_path / "taken").mkdir()
-        (tmp_path / "taken" / "text.txt").touch()
         (tmp_path / "text.pkl").write_text("no hand model")
         camera = [[800, 0, 400], [0, 800, 300], [0, 0, 1]]
         (tmp_path / "others.json").write_text(json.dumps({"a.jpg": camera}))
+        (tmp_path / "others").mkdir()
+        (tmp_path / "others" / "a_000000000003_keypoints.json").write_text("{}")
+        (tmp_path / "others.csv").write_text("image,person\nr.zarr.camera.mkv/0000000?0*,anna\n")
+        two = {f"r.zarr.camera.mkv/0000000{n}": size for n, size in ((1, 0.18), (2, 0.19))}
+        (tmp_path / "two.json").write_text(json.dumps(two))
         (tmp_path / "sizes.json").write_text(json.dumps({"a.jpg": 0.18}))
         before = sorted(tmp_path.rglob("*"))
         told = say("--camera", clip, "--out", "r.zarr", *OPTIONS, *given.split())
         assert told.status == 2 and len(told.err.splitlines()) == 1
         assert said in told.err
         assert sorted(tmp_path.rglob("*")) == before  # nothing was recorded
+
+    def test_what_may_be_said_of_its_frames_is_taken(self, say, here, tmp_path, clip):
+        """Patterns of which the first frame matches none of, and frames by their numbers."""
+        lines = [
+            f"r.zarr.camera.mkv/0000000{n},{who}" for n, who in (("[0-3]", "anna"), ("4", "ben"))
+        ]
+        (tmp_path / "p.csv").write_text("\n".join(["image,person", *lines, "r.*/*[5-9],ben"]))
+        (tmp_path / "sizes.json").write_text(json.dumps({"r.zarr.camera.mkv/*[0-3]": 0.18}))
+        (tmp_path / "k.json").write_text(json.dumps({f"r.zarr.camera.mkv/{3:08d}": []}))
+        given = [
+            "--people", tmp_path / "p.csv", "--person-size", tmp_path / "sizes.json",
+            "--keypoints", tmp_path / "k.json",
+        ]  # fmt: skip
+        out = tmp_path / "r.zarr"
+        told = say("--camera", clip, "--out", out, *OPTIONS, "--no-tracks", *given)
+        assert told.status == 1 and "frames recorded" in told.err
+
+    def test_results_are_not_continued_with_another_recording(self, say, here, tmp_path, clip):
+        (tmp_path / "none.json").write_text(json.dumps({f"r.zarr.camera.mkv/{0:08d}": []}))
+        given = ["--camera", clip, "--out", tmp_path / "r.zarr", *OPTIONS, "--end", "0.1"]
+        given += ["--keypoints", tmp_path / "none.json"]
+        say(*given)
+        recording = tmp_path / "r.zarr.camera.mkv"
+        recording.unlink()
+        told = say(*given, "--resume")
+        facts = {"file": recording, "out": tmp_path / "r.zarr"}
+        assert told.status == 2
+        assert told.err == f"fit-hands: {sentence('camera.recording_gone', facts)}\n"
+        assert not recording.exists()
 
     def test_what_is_said_of_the_recording_by_name_is_taken(self, say, here, tmp_path, clip):
         height, width = (side // 4 * 4 for side in read_image(Path(bad_files.HAND)).shape[:2])

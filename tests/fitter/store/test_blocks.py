@@ -1,5 +1,6 @@
 """Stores of many images: blocks as shards, names block by block, images added at the end."""
 
+import math
 import os
 import signal
 from dataclasses import replace
@@ -12,6 +13,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitter.kept_hands import HAND_BYTES
 from fitter.store.block_sizes import (
     FEWEST_BLOCKS,
     LARGEST_BLOCK,
@@ -112,6 +114,22 @@ class TestShards:
         size = choose_block_size(10_000_000, spec.row_bytes)
         assert LARGEST_BLOCK_BYTES / 2 < size * spec.row_bytes <= LARGEST_BLOCK_BYTES
         assert choose_block_size(10, 2 * LARGEST_BLOCK_BYTES) == 1
+
+    @pytest.mark.parametrize("slots", [1, 2, 16])
+    def test_what_is_found_counts_where_it_is_kept_alone(self, slots):
+        """And as much as a usual image has, however many slots there are."""
+        spec = StoreSpec(["a"], slots, 1, 10)
+        numbers = sum(
+            max(4, np.dtype(v.dtype).itemsize)
+            * math.prod(spec.sizes[dim] for dim in (*v.outer[1:], *v.dims))
+            for v in VARIABLES
+            if spec.has(v) and v.dtype != "string"
+        )
+        for detects, is_pass in ((False, False), (True, False), (False, True)):
+            other = replace(spec, detects=detects, is_pass=is_pass)
+            assert other.row_bytes == numbers
+        kept = replace(spec, detects=True, is_pass=True)
+        assert kept.row_bytes == numbers + min(slots, 2) * HAND_BYTES
 
 
 class Counted:
