@@ -202,7 +202,7 @@ def show(found: list[Figures], rates: dict[str, float]) -> None:
                   each.depth, each.lag)  # fmt: skip
         row = [f"{value:.2f}" for value in values]
         table.add_row(each.name, str(each.hands), str(each.switches), *row)
-    console = Console()
+    console = Console(width=140)  # a file has 80, which cuts every column
     console.print(table)
     for name, rate in rates.items():
         console.print(f"{name}: {rate:.2f} frames a second")
