@@ -227,12 +227,9 @@ def _misread(
 ) -> _Live | None:
     """The tracklet whose hand a hand is with its keypoints in another order, as one of the other
     side is found in its pixels; None where it is no such."""
-    found = frame.keypoints[h]
     for live in waiting:
-        place = live.expected(frame.time)
-        if live.frames >= least_frames and nearest_distance(place, found) < MISREAD * _length(
-            place
-        ):
+        is_known = live.frames >= least_frames
+        if is_known and _is_misread(frame.keypoints[h], live.expected(frame.time)):
             return live
     return None
 

@@ -39,7 +39,7 @@ USUAL_RATE = 25.0
 
 LEAST, MOST = 0.1, 4.0
 """Bounds of the factor of the densities' roots."""
-# All of these were chosen on a rendered video.
+# LEAST and BESIDE were chosen on a real video, all others on a rendered one.
 
 
 def acceleration(times: np.ndarray, places: np.ndarray) -> np.ndarray:

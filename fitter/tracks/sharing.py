@@ -37,6 +37,7 @@ from fitter.store.tracks import (
 from fitter.system.messages import count
 from fitter.tracked_hands import ExpectedMotion, ImageTracks, TrackedHand
 from fitter.tracks.association import Association, FrameHands, Track, associate
+from fitter.tracks.calibration import by_coordinate
 from fitter.tracks.messages import Messages, Motion, Places
 
 _FAILED = IMAGE_STATUS.index("failed")
@@ -188,10 +189,8 @@ class TrackSharing:
         file = TrackedFile.make(unfinished, columns, RIGID + self._components)
         known = {k: t for k, t in enumerate(tracks, 1) if np.isfinite(t.betas).all()}
         config = self._config.tracks
-        density = np.repeat(
-            np.square([config.turn_noise, config.place_noise, config.pose_noise]),
-            [3, 3, self._components],
-        )
+        noises = np.array([config.turn_noise, config.place_noise, config.pose_noise])
+        density = by_coordinate(np.square(noises), RIGID + self._components)
         motion = Motion(
             self._components,
             density,
