@@ -49,17 +49,6 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def told(folder, say, monkeypatch):
-    """Runs the command over the video, in this process."""
-    monkeypatch.chdir(folder)
-
-    def run(store: str, *more: object):
-        return say("in", "--out", store, *OPTIONS, *more)
-
-    return run
-
-
-@pytest.fixture
 def taken(folder, told) -> Path:
     """The store of a run that takes what was found, run once."""
     store = folder / "taken.zarr"

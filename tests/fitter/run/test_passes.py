@@ -50,17 +50,6 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def told(folder, say, monkeypatch):
-    """Runs the command over these images, in this process."""
-    monkeypatch.chdir(folder)
-
-    def run(store: str, *more: object, options=OPTIONS):
-        return say("in", "--out", store, *options, *more)
-
-    return run
-
-
-@pytest.fixture
 def undisturbed(folder, told) -> Path:
     """The store of a run that nothing disturbed."""
     store = folder / "undisturbed.zarr"

@@ -43,17 +43,6 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def told(folder, say, monkeypatch):
-    """Runs the command over the images, in this process."""
-    monkeypatch.chdir(folder)
-
-    def run(store: str, *more: object, images: str = "in"):
-        return say(images, "--out", store, *OPTIONS, *more)
-
-    return run
-
-
-@pytest.fixture
 def together(folder, told) -> Path:
     """The store of a run over all, run once."""
     store = folder / "together.zarr"

@@ -43,17 +43,6 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def told(folder, say, monkeypatch):
-    """Runs the command over the video, in this process."""
-    monkeypatch.chdir(folder)
-
-    def run(store: str, *more: object):
-        return say("in", "--out", store, *OPTIONS, *more)
-
-    return run
-
-
-@pytest.fixture
 def stored(folder, told):
     """The store of a run with some options, run once."""
 
