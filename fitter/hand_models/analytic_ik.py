@@ -338,9 +338,11 @@ def _place_palm(rest: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     (B, 21, 3) where the hand at rest then lies: least squares (Kabsch 1976)."""
     own, target = (torch.stack([x[:, index] for index in _PALM], 1) for x in (rest, points))
     own_middle, middle = own.mean(1, keepdim=True), target.mean(1, keepdim=True)
-    own = own - own_middle
-    # Without a unit, because the gradient is damped where the singular values are below 1e-5.
-    covariance = (target - middle).mT @ own / own.square().sum((1, 2))[:, None, None]
+    own, target = own - own_middle, target - middle
+    # Without a unit and at most one, because the gradient is damped where singular values are below
+    # 1e-5, and to float64's last digit where another is 1e10 times as large.
+    size, seen = (x.detach().square().sum((1, 2)) for x in (own, target))
+    covariance = target.mT @ own / (size * torch.maximum(size, seen)).sqrt()[:, None, None]
     rotation = roma.special_procrustes(covariance)
     return rotation, (rest - own_middle) @ rotation.mT + middle
 

@@ -56,6 +56,10 @@ def huge(points: Tensor) -> Tensor:
     return points * 1e6
 
 
+def a_huge_palm_on_a_line(points: Tensor) -> Tensor:
+    return huge(a_palm_on_a_line(points))
+
+
 def tiny(points: Tensor) -> Tensor:
     return points * 1e-30
 
@@ -69,6 +73,7 @@ DEGENERATE = [
     backwards,
     another_hand,
     huge,
+    a_huge_palm_on_a_line,
     tiny,
 ]
 
@@ -82,7 +87,9 @@ class TestWhatIsNoHand:
         case = known_hands(name)
         hands = torch.cat([pose_keypoints(case.model, rest_params())[1], case.mesh.keypoints[:3]])
         # All in one batch, because hands do not depend on one another.
-        given = torch.cat([change(hands.to(dtype)) for change in DEGENERATE]).requires_grad_()
+        given = torch.cat(
+            [change(hands.to(dtype, copy=True)) for change in DEGENERATE]
+        ).requires_grad_()
         betas = torch.zeros(len(given), 10, dtype=dtype) if shape_given else None
         found = inverse_kinematics(case.model, given, betas, up_to_scale=up_to_scale)
         values = [getattr(found, name).flatten(1) for name in FIELDS]
