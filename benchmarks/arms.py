@@ -341,11 +341,13 @@ def measured(
 
 @contextmanager
 def alone(arm: Training[P], plan: P) -> Iterator[bool]:
-    """Whether nobody else is at an arm, nor at those that it needs; nobody is while it lasts."""
+    """Whether nobody else is at an arm, nor at those that it needs and that are not trained yet;
+    nobody is while it lasts."""
     with ExitStack() as locks:
         try:
             for each in arm.needed:
-                locks.callback(_locked(plan, each).release)
+                if each == arm or not (plan.work / str(each) / WEIGHTS).exists():
+                    locks.callback(_locked(plan, each).release)
         except InputError as error:
             if error.code != "run.busy":
                 raise

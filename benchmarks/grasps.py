@@ -1,6 +1,6 @@
 """What is a fit worth in which the held object is known?
 
-synth-hands --count 300 --out work/grasps --interaction objects --size 512 --seed 9000
+synth-hands --count 300 --out work/grasps --interaction objects --size 512 --seed 90211
 python benchmarks/grasps.py work/grasps --json benchmarks/results/grasps/held_out.json
 
 Fits rendered hands that hold something, found by the real detector, twice: the object unknown, and
@@ -81,8 +81,7 @@ class Grasps:
         objects = [annotated_object(seen, "", name) for seen in sample.annotation.objects]
         (truth,) = sample.annotation.hands
         for arm in ARMS:
-            given = objects if arm == "known" else None
-            hands = self.fitter(sample.pixels, sample.annotation.intrinsics, objects=given)
+            hands = self.fitter(sample, use=("objects",) if arm == "known" else ())
             own = _own(hands, truth)
             if own is None:
                 yield Measured(name, arm, False)

@@ -67,7 +67,10 @@ TABLE_1 = (
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "gap": ("gap", ("joint_vae", "joint_vae-exact")),
     "table1": ("meshes", TABLE_1),
-    "table2": ("touching", ("touching", "refined", "refined-faster", "longer")),
+    "table2": (
+        "touching",
+        ("touching", "refined", "refined-faster", "longer", "refined-heavy", "refined-fast"),
+    ),
     "table3": ("meshes", ("integrated", "no-vae", "no-distillation")),
     "table4": ("twists", ("integrated",)),
     "taught": ("meshes", ("integrated", "taught-joints", "taught-vertices")),

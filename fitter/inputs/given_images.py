@@ -73,6 +73,7 @@ class GivenImages:
             raise InputError("door.images", file="images", found=type(images).__name__)
         count = len(images)
         is_one = is_matrix(K) or isinstance(K, Lens)
+        of_one: Belongs = "image" if count == 1 else "camera" if is_one else "crops"
         matrices = [K] * count if is_one else for_each("K", K, count, is_single)
         hands = for_each("keypoints", given.keypoints, count, is_single)
         checked = [checked_image(image, _name(image, place)) for place, image in enumerate(images)]
@@ -85,7 +86,7 @@ class GivenImages:
                 None if matrix is None else camera_of(matrix, f"K of {name}")
                 for matrix, name in zip(matrices, names, strict=True)
             ],
-            "image" if count == 1 else "camera" if is_one else "crops",
+            "crops" if given.is_annotated else of_one,
             [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
             for_each("masks", given.masks, count, is_single),
             [

@@ -36,13 +36,18 @@ class Sample(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """What a user gave, each for one image or a list of them, see `fitter.api.HandFitter`."""
+    """What a user gave, each for one image or a list of them, see `fitter.api.HandFitter`.
+
+    Attributes:
+        is_annotated: K is that of samples, which may be crops, and no other was given.
+    """
 
     images: Any
     K: Any = None
     keypoints: Any = None
     masks: Any = None
     objects: Any = None
+    is_annotated: bool = False
 
 
 def is_sample(value: object) -> bool:
@@ -77,6 +82,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
             said.keypoints if given.keypoints is None else given.keypoints,
             said.masks if given.masks is None else given.masks,
             said.objects if given.objects is None else given.objects,
+            is_annotated=given.K is None,
         )
     if _is_dataset(images):
         # Each sample that it is asked for is decoded, and all of them at once fit in no memory.
@@ -94,6 +100,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
         _merged(given.keypoints, [one.keypoints for one in each]),
         _merged(given.masks, [one.masks for one in each]),
         _merged(given.objects, [one.objects for one in each]),
+        is_annotated=given.K is None,
     )
 
 

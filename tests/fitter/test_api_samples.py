@@ -46,6 +46,18 @@ def test_masks_of_samples_and_given_ones_are_taken_image_by_image(pixels) -> Non
     ]
 
 
+def test_the_k_of_a_sample_may_be_that_of_a_crop(plain, pixels) -> None:
+    """Twice as far from the corner as the picture's middle is: as of one of double resolution."""
+    height, width = pixels.shape[:2]
+    K = np.array([[900.0, 0, width], [0, 900.0, height], [0, 0, 1]])
+    crop = AnnotatedImage(pixels, Annotation("a.jpg", K, ()))
+    assert plain(crop, use="keypoints") == []
+    assert plain([crop, pixels], keypoints=[None, []], use="keypoints") == [[], []]
+    for image, use in ((crop, "keypoints"), (pixels, ())):
+        with raises("intrinsics.other_resolution", whole=(2 * width, 2 * height)):
+            plain(image, K, keypoints=[], use=use)
+
+
 def test_a_whole_data_set_is_refused_before_a_sample_is_decoded(plain, tmp_path) -> None:
     class Unread(AnnotatedImages):
         names = ("a.jpg",) * 10**6
