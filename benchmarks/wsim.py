@@ -69,7 +69,8 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "table1": ("meshes", TABLE_1),
     "table2": (
         "touching",
-        ("touching", "refined", "refined-faster", "longer", "refined-heavy", "refined-fast"),
+        ("touching", "refined", "refined-faster", "longer")
+        + ("refined-fast", "refined-weighed", "refined-heavy"),
     ),
     "table3": ("meshes", ("integrated", "no-vae", "no-distillation")),
     "table4": ("twists", ("integrated",)),

@@ -32,6 +32,7 @@ TABLE_2: Mapping[str, str] = {
     "refined": "after, as printed: eq. 9 at 1e-6",
     "refined-faster": "after, eq. 9 at 1e-4",
     "refined-fast": "after, eq. 9 at 3e-4",
+    "refined-weighed": "after, eq. 9 at 1e-4, L_pene weighed three times",
     "refined-heavy": "after, eq. 9 at 1e-4, L_pene weighed ten times",
     "longer": "without L_pene, eq. 8 at 1e-4",
 }
