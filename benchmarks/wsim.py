@@ -70,7 +70,7 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
     "table2": (
         "touching",
         ("touching", "refined", "refined-faster", "longer")
-        + ("refined-fast", "refined-weighed", "refined-heavy"),
+        + ("refined-fast", "refined-weighed", "refined-heavy", "refined-raised"),
     ),
     "table3": ("meshes", ("integrated", "no-vae", "no-distillation")),
     "table4": ("twists", ("integrated",)),

@@ -116,6 +116,7 @@ RECIPES: Mapping[str, Recipe] = {
     "refined-faster": Recipe(without(penetration=10.0), start="touching", rate=1e-4),
     "refined-fast": Recipe(without(penetration=10.0), start="touching", rate=3e-4),
     "refined-weighed": Recipe(without(penetration=30.0), start="touching", rate=1e-4),
+    "refined-raised": Recipe(without(penetration=50.0), start="refined-fast", rate=3e-4),
     "refined-heavy": Recipe(without(penetration=100.0), start="touching", rate=1e-4),
     "longer": Recipe(PRINTED, start="touching", rate=1e-4),
     # What eq. 4 leaves out, see `regularised_parameters`
