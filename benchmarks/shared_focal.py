@@ -44,8 +44,8 @@ from fitter.interaction.group_problem import flat, grouped
 from fitter.interaction.group_scene import GroupScene
 from fitter.interaction.joint_stage import JointStage
 from fitter.interaction.pictured import Bucket, HandsOfPictures
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.refiner import Refiner
-from fitter.refinement.stages import LeastSquaresObjective
 
 FACTORS = (-0.45, -0.3, -0.15, 0.0, 0.15, 0.3, 0.45)
 """Logarithms of the multiples of a focal length that are tried."""

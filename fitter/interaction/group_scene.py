@@ -35,10 +35,11 @@ from fitter.interaction.occlusion import (
 )
 from fitter.interaction.pictured import Bucket, HandsOfPictures
 from fitter.interaction.shared_shape import kept_shapes
-from fitter.interaction.things import hidden_by_thing
 from fitter.records import HandParams
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.refiner import Refiner
-from fitter.refinement.stages import LeastSquaresObjective, StageTask, go_on
+from fitter.refinement.stages import StageTask, go_on
+from fitter.refinement.things import hidden_by_thing
 from fitter.solvers import LevenbergMarquardt, SolverResult, Status, levenberg_marquardt, states
 
 

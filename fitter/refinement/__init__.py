@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from fitter.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from fitter.refinement.least_squares import LeastSquaresObjective
     from fitter.refinement.objective import Objective, StageTask
     from fitter.refinement.refiner import Refined, Refiner
     from fitter.refinement.scene import SceneModel, draw
-    from fitter.refinement.stages import LeastSquaresObjective, StagesResult, run_stages
+    from fitter.refinement.stages import StagesResult, run_stages
     from fitter.refinement.viewed import ViewedScenes
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
-        "LeastSquaresObjective": "fitter.refinement.stages",
+        "LeastSquaresObjective": "fitter.refinement.least_squares",
         "Objective": "fitter.refinement.objective",
         "Refined": "fitter.refinement.refiner",
         "Refiner": "fitter.refinement.refiner",

@@ -33,9 +33,10 @@ from fitter.masks.hand_mask import HandMask, given_mask, grabcut_mask, network_m
 from fitter.masks.hiding import without_hidden
 from fitter.raster import rasterize
 from fitter.records import HandCrop, HandParams, NormalisedHands
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.looks import rig_looks, taken_looks
 from fitter.refinement.scene import SceneModel, SceneParams, SceneView, draw, focal_applied
-from fitter.refinement.stages import LeastSquaresObjective, StageTask, run_stages
+from fitter.refinement.stages import StageTask, run_stages
 from fitter.refinement.viewed import ViewedScenes
 from fitter.solvers import LeastSquaresProblem
 

@@ -15,7 +15,8 @@ from fitter.hand_models.hand_parts import hand_parts
 from fitter.hand_models.tangent import retract
 from fitter.hand_models.vertex_jacobian import SurfaceKinematics
 from fitter.records import HandParams
-from fitter.refinement.stages import LeastSquaresObjective, run_stages
+from fitter.refinement.least_squares import LeastSquaresObjective
+from fitter.refinement.stages import run_stages
 from tests.support.contact_meshes import ball, crossed, hand, posed
 from tests.support.refine_scenes import scene_model, task_of, true_hands, view_of
 

@@ -15,9 +15,9 @@ from fitter.energies import ENERGIES, KeypointTargets, SceneParams, focal_applie
 from fitter.fitting.observations import ObservationBatch, normalise, unknown_features
 from fitter.raster import RasterSettings
 from fitter.records import HandParams
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS, SceneModel, draw
-from fitter.refinement.stages import LeastSquaresObjective
 from fitter.rendering.shading import interpolate, srgb_from_linear
 from tests.support.held_things import balls_in
 from tests.support.refine_scenes import camera, perturbed, scene_model, task_of, true_hands, view_of

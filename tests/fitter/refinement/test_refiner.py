@@ -17,9 +17,9 @@ from fitter.hand_models.keypoint_model import pose_keypoints
 from fitter.hand_models.known_shape import KnownShape
 from fitter.masks.hand_mask import MaskSettings
 from fitter.records import HandCrop, HandParams
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.refiner import Refined, Refiner
 from fitter.refinement.scene import SceneModel, SceneView
-from fitter.refinement.stages import LeastSquaresObjective
 from fitter.solvers.status import Status
 from tests.support.refine_scenes import (
     SIDE,

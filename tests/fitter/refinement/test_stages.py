@@ -12,9 +12,10 @@ from fitter.config.stages import StageConfig
 from fitter.energies import focal_applied
 from fitter.hand_models.rest_offsets import posed_offsets
 from fitter.records import HandParams
+from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.objective import Objective, StageTask
 from fitter.refinement.scene import FIELDS
-from fitter.refinement.stages import LeastSquaresObjective, StagesResult, run_stages
+from fitter.refinement.stages import StagesResult, run_stages
 from fitter.solvers import Status
 from tests.support.refine_scenes import (
     SIDE,
