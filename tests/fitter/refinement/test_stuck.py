@@ -1,0 +1,125 @@
+"""Hands that are deep in known objects leave them, to the side that the mask speaks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fitter.camera import project
+from fitter.config.stages import StageConfig
+from fitter.contact import Surface
+from fitter.energies.known_objects import KnownObjects
+from fitter.metrics import penetration_depth
+from fitter.raster import MeshTopology, rasterize
+from fitter.refinement.least_squares import LeastSquaresObjective
+from fitter.refinement.scene import SceneModel
+from fitter.refinement.stuck import DEEP, out_of_objects
+from fitter.solvers import LevenbergMarquardt, levenberg_marquardt
+from tests.support.held_things import ball_at
+from tests.support.refine_scenes import scene_model, task_of, true_hands, view_of
+
+STAGE = StageConfig(
+    solver="lm",
+    iterations=15,
+    free=["global_orient", "pose", "shape", "camera"],
+    energies={
+        "keypoints": 2.0,
+        "silhouette_l2": 1000.0,
+        "limits": 1.5,
+        "pose_prior": 0.1,
+        "shape_prior": 0.2,
+        "object_penetration": 1e6,
+    },
+)
+SIDE, RADIUS = 64, 0.03
+STUCK = 1
+"""The hand that holds a ball; the others have no object."""
+OPTIONS = LevenbergMarquardt(max_iterations=STAGE.iterations)
+
+
+@pytest.fixture(scope="module")
+def model() -> SceneModel:
+    return scene_model(torch.float64)
+
+
+@pytest.fixture(scope="module")
+def hands(model):
+    return true_hands(model, 3)
+
+
+@pytest.fixture(scope="module")
+def middles(model, hands):
+    return model.hand(hands).vertices.mean(1).tolist()
+
+
+def things_in(model, middles, *held: int) -> KnownObjects:
+    """A ball in the middle of each of the hands named, none in the others."""
+    things = [[ball_at(tuple(m), RADIUS)] if k in held else [] for k, m in enumerate(middles)]
+    return KnownObjects.of(things, [False] * len(things), model.closed_faces)
+
+
+def problem_of(model, hands, objects: KnownObjects, view=None) -> LeastSquaresObjective:
+    task = task_of(model, view_of(model, hands, SIDE) if view is None else view)
+    return LeastSquaresObjective.of(replace(task, objects=objects), STAGE, model.start(hands))
+
+
+def solved(model):
+    return lambda part, start: levenberg_marquardt(part, start, OPTIONS, model.fit.manifold)
+
+
+def depth(model, params, objects: KnownObjects, k: int) -> float:
+    vertices = model.hand(params).vertices[k : k + 1].double()
+    pair = Surface(vertices, model.closed_faces), objects.surfaces[k][0]
+    return float(penetration_depth(*pair, None).maximum[0])
+
+
+def test_a_hand_leaves_what_it_is_stuck_in_and_others_stay(model, hands, middles):
+    objects = things_in(model, middles, STUCK)
+    problem, solve = problem_of(model, hands, objects), solved(model)
+    before = solve(problem, hands)
+    after = out_of_objects(problem, before, solve)
+    deep = [depth(model, each.params, objects, STUCK) for each in (before, after)]
+    assert deep[0] > 0.02 and deep[1] < DEEP
+    assert before.cost[STUCK] > after.cost[STUCK]
+    others = [k for k in range(3) if k != STUCK]
+    for name, value in vars(before.params).items():
+        assert torch.equal(value[others], getattr(after.params, name)[others])
+
+
+@pytest.mark.parametrize("is_in_front", [True, False])
+def test_the_mask_says_whether_the_hand_is_in_front(model, hands, middles, is_in_front):
+    objects = things_in(model, middles, STUCK)
+    view = view_of(model, hands, SIDE)
+    thing = objects.surfaces[STUCK][0]
+    screen = torch.cat([project(thing.vertices, view.intrinsics[:1]), thing.vertices[..., 2:]], -1)
+    shown = rasterize(screen, MeshTopology(thing.faces), (SIDE, SIDE)).mask[0]
+    assert (view.mask[STUCK] * shown).mean() > 0.02
+    if not is_in_front:  # the ball hides what is behind it
+        mask = view.mask.clone()
+        mask[STUCK] *= ~shown
+        view = replace(view, mask=mask)
+    problem, solve = problem_of(model, hands, objects, view), solved(model)
+    after = out_of_objects(problem, solve(problem, hands), solve)
+    off = model.hand(after.params).vertices[STUCK, :, 2].mean() - middles[STUCK][2]
+    assert (off < 0) == is_in_front
+    assert 0.02 < abs(off) < 0.1
+
+
+def test_a_batch_is_its_hands_alone(model, hands, middles):
+    problem, solve = problem_of(model, hands, things_in(model, middles, 0, 2)), solved(model)
+    whole = out_of_objects(problem, solve(problem, hands), solve)
+    for k in range(3):
+        index = torch.tensor([k])
+        part = problem.select(index)
+        alone = out_of_objects(part, solve(part, hands[index]), solve)
+        torch.testing.assert_close(alone.params.transl[0], whole.params.transl[k])
+        torch.testing.assert_close(alone.cost[0], whole.cost[k])
+
+
+def test_without_objects_nothing_is_computed(model, hands):
+    task = task_of(model, view_of(model, hands, SIDE))
+    problem = LeastSquaresObjective.of(task, STAGE, model.start(hands))
+    before = solved(model)(problem, hands)
+    assert out_of_objects(problem, before, solved(model)) is before
