@@ -13,7 +13,7 @@ from measuring import Stopwatch, median_seconds
 from torch import Tensor
 
 import fitter.energies.weighted
-import fitter.refinement.stages
+import fitter.refinement.least_squares
 from fitter.camera import SquareCrop, crop_intrinsics, project, to_crop
 from fitter.config.options import Config
 from fitter.config.stages import StageConfig
@@ -243,7 +243,7 @@ def _parts(work: Callable[[], None], device: torch.device, count: int) -> dict[s
 
     with ExitStack() as stack:
         for part, owner, name in (
-            ("rendering", fitter.refinement.stages, "rasterize"),
+            ("rendering", fitter.refinement.least_squares, "rasterize"),
             ("keypoints", fitter.energies.weighted, "keypoint_quadratic"),
         ):
             stack.enter_context(patch.object(owner, name, watched(part, getattr(owner, name))))

@@ -339,8 +339,9 @@ def _place_palm(rest: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     own, target = (torch.stack([x[:, index] for index in _PALM], 1) for x in (rest, points))
     own_middle, middle = own.mean(1, keepdim=True), target.mean(1, keepdim=True)
     own, target = own - own_middle, target - middle
-    # Without a unit and at most one, because the gradient is damped where singular values are below
-    # 1e-5, and to float64's last digit where another is 1e10 times as large.
+    # Without a unit and at most one: roma damps the gradient as x / (x^2 + eps^2) with an eps of
+    # 1e-5, which is lost beside large numbers. The palm at rest is the least unit, so that tiny
+    # palms stay damped. No rotation depends on the scale, which has no gradient therefore.
     size, seen = (x.detach().square().sum((1, 2)) for x in (own, target))
     covariance = target.mT @ own / (size * torch.maximum(size, seen)).sqrt()[:, None, None]
     rotation = roma.special_procrustes(covariance)

@@ -86,7 +86,7 @@ class GivenImages:
                 None if matrix is None else camera_of(matrix, f"K of {name}")
                 for matrix, name in zip(matrices, names, strict=True)
             ],
-            "crops" if given.is_annotated else of_one,
+            "crops" if given.is_samples_k else of_one,
             [checked_hands(each, name) for each, name in zip(hands, names, strict=True)],
             for_each("masks", given.masks, count, is_single),
             [

@@ -39,7 +39,7 @@ class Given:
     """What a user gave, each for one image or a list of them, see `fitter.api.HandFitter`.
 
     Attributes:
-        is_annotated: K is that of samples, which may be crops, and no other was given.
+        is_samples_k: every K that is known is a sample's own, and samples may be crops.
     """
 
     images: Any
@@ -47,7 +47,7 @@ class Given:
     keypoints: Any = None
     masks: Any = None
     objects: Any = None
-    is_annotated: bool = False
+    is_samples_k: bool = False
 
 
 def is_sample(value: object) -> bool:
@@ -82,7 +82,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
             said.keypoints if given.keypoints is None else given.keypoints,
             said.masks if given.masks is None else given.masks,
             said.objects if given.objects is None else given.objects,
-            is_annotated=given.K is None,
+            is_samples_k=_is_nothing(given.K),
         )
     if _is_dataset(images):
         # Each sample that it is asked for is decoded, and all of them at once fit in no memory.
@@ -100,7 +100,7 @@ def without_samples(given: Given, use: str | Sequence[str]) -> Given:
         _merged(given.keypoints, [one.keypoints for one in each]),
         _merged(given.masks, [one.masks for one in each]),
         _merged(given.objects, [one.objects for one in each]),
-        is_annotated=given.K is None,
+        is_samples_k=_is_nothing(given.K),
     )
 
 
@@ -111,6 +111,11 @@ def is_matrix(K: object) -> bool:
     return isinstance(K, Sequence) and all(
         isinstance(row, Sequence | np.ndarray) and np.ndim(row) == 1 for row in K
     )
+
+
+def _is_nothing(K: object) -> bool:
+    """Whether no K was given, for all images or for any."""
+    return K is None or (isinstance(K, Sequence) and all(one is None for one in K))
 
 
 def _is_dataset(value: object) -> bool:

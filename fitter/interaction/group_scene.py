@@ -36,10 +36,10 @@ from fitter.interaction.occlusion import (
 from fitter.interaction.pictured import Bucket, HandsOfPictures
 from fitter.interaction.shared_shape import kept_shapes
 from fitter.records import HandParams
+from fitter.refinement.hidden_by_things import hidden_by_things
 from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.stages import StageTask, go_on
-from fitter.refinement.things import hidden_by_thing
 from fitter.solvers import LevenbergMarquardt, SolverResult, Status, levenberg_marquardt, states
 
 
@@ -172,14 +172,13 @@ class GroupScene:
         self, hidden: Tensor, params: SceneParams, objects: KnownObjects
     ) -> None:
         """Count, in place, the pixels of (G n, S, S) in which a thing stands before the hand."""
-        by_hand = [(k, thing) for k, own in enumerate(objects.surfaces) for thing in own]
-        if not by_hand:
+        holding = [k for k, own in enumerate(objects.surfaces) if own]
+        if not holding:
             return
-        own = torch.tensor([hand for hand, _ in by_hand], device=hidden.device)
-        depths = self._drawn(params, own, own).own_depth
+        hands = torch.tensor(holding, device=hidden.device)
         K = focal_applied(self.task.view.intrinsics, params.log_focal)
-        for (hand, thing), depth in zip(by_hand, depths, strict=True):
-            hidden[hand] += hidden_by_thing(thing, depth, K[hand]).long()
+        depth = self._drawn(params, hands, hands).own_depth
+        hidden[hands] += hidden_by_things(objects[hands], depth, K[hands]).long()
 
     def _drawn(self, params: SceneParams, first: Tensor, second: Tensor) -> DrawnPairs:
         """Pairs in the crops of the first hands."""

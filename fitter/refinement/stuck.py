@@ -1,8 +1,8 @@
-"""Hands that stay in known objects: begun anew along their lines of sight, before and behind.
+"""Hands that stay in known objects, fitted again from places along their lines of sight.
 
 A surface that is deep in another one is drawn to all of its sides at once, and the hand stays where
-it is, whatever penetration weighs. How far a hand is away is what an image says least of, so that
-is what is tried.
+it is, whatever penetration weighs. An image determines depth least, so that is what is tried;
+`fitter.interaction.apart` does the same for two hands.
 """
 
 from __future__ import annotations
@@ -14,60 +14,79 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
+from fitter.config.stages import StageConfig
 from fitter.contact import Surface, contacts
 from fitter.energies.known_objects import KnownObjects
 from fitter.raster import rasterize
 from fitter.records import HandParams
+from fitter.refinement.hidden_by_things import hidden_by_things
 from fitter.refinement.least_squares import LeastSquaresObjective
-from fitter.refinement.things import hidden_by_thing
-from fitter.solvers import SolverResult
+from fitter.solvers import SolverResult, Status
 from fitter.solvers.states import map_tensors, select
 
 DEEP = 0.002
-"""Metres in its objects from which on a hand is begun anew. # not published"""
+"""Metres in one of its objects from which on a hand is fitted again. Known surfaces are where they
+are, but a grip presses the hand's own by a millimetre or two. # not published"""
 
 SHIFTS = (-0.06, -0.04, -0.02, 0.02, 0.04, 0.06)
-"""Metres along its line of sight from which it is fitted again. # not published"""
+"""Metres along its line of sight from where it was. # not published"""
 
 Solve = Callable[[LeastSquaresObjective, HandParams], SolverResult[HandParams]]
 """A stage's solver: what it minimises, and where it begins."""
 
 
+def tried_shifts(stage: StageConfig) -> list[float]:
+    """Those of `SHIFTS` from which a stage fits hands again: as far as objects draw them back to
+    where they touch."""
+    if stage.energies.get("object_penetration", 0.0) == 0:
+        return []
+    return [shift for shift in SHIFTS if abs(shift) <= stage.contact_reach]
+
+
 def out_of_objects(
     problem: LeastSquaresObjective, result: SolverResult[HandParams], solve: Solve
 ) -> SolverResult[HandParams]:
-    """A stage's hands, of which those that are still more than `DEEP` in their objects are fitted
-    again from each of `SHIFTS`. What costs least is kept, where a pixel of the silhouette in which
-    an object stands in front shows no hand: an image says so who is in front.
+    """Fit the hands again that a stage left more than `DEEP` in an object, from each of
+    `tried_shifts`, and keep what costs least.
+
+    For this comparison a pixel of the silhouette in which an object stands in front shows no hand,
+    so that the mask says who is in front. The silhouette of the stage itself knows of no objects.
 
     Args:
         problem: of B hands and the objects known of their images.
         result: of the stage.
         solve: the stage's solver.
+
+    Returns:
+        The result with what is kept; its cost is the stage's own, and may be higher than it was.
     """
-    objects = problem.task.objects
-    if objects is None:
+    objects, shifts = problem.task.objects, tried_shifts(problem.stage)
+    if objects is None or not shifts:
         return result
     vertices = _vertices(problem, result.params)
     deep = _depths(objects, vertices).nan_to_num() > DEEP
-    stuck = deep.nonzero().flatten()
+    stuck = (deep & (result.status != int(Status.DIVERGED))).nonzero().flatten()
     if len(stuck) == 0:
         return result
-    middle = vertices[stuck].mean(1)
-    shifts = torch.tensor(SHIFTS).to(middle)
+    index = stuck.repeat_interleave(len(shifts))
+    start = _shifted(select(result.params, index), vertices[stuck].mean(1), shifts)
+    before, again = select(result, stuck), solve(problem.select(index), start)
+    tried = map_tensors(lambda *parts: torch.cat(parts), before, again)
+    cost = tried.cost + _hidden_cost(problem.select(torch.cat([stuck, index])), tried.params)
+    cost = torch.where(tried.status == int(Status.DIVERGED), torch.inf, cost)
+    count = len(stuck)
+    best = torch.cat([cost[:count, None], cost[count:].view(count, -1)], 1).argmin(1)
+    first = torch.arange(count, device=best.device)
+    kept = torch.where(best == 0, first, count + first * len(shifts) + best - 1)
+    steps = before.iterations + again.iterations.view(count, -1).sum(1)
+    return result.with_rows(stuck, replace(select(tried, kept), iterations=steps))
+
+
+def _shifted(hands: HandParams, middle: Tensor, shifts: list[float]) -> HandParams:
+    """S hands for each of n, whose middles are at (n, 3) metres, each at another of S shifts."""
     # 1 in z: moved by it, a hand stays where it is in the image.
-    moves = shifts[:, None] * (middle / middle[:, 2:])[:, None]
-    again = stuck.repeat_interleave(len(shifts))
-    start = result.params[again]
-    start = replace(start, transl=start.transl + moves.flatten(0, 1).to(start.transl))
-    before, after = select(result, stuck), solve(problem.select(again), start)
-    tried = map_tensors(lambda *parts: torch.cat(parts), before, after)
-    cost = tried.cost + _hidden_cost(problem.select(torch.cat([stuck, again])), tried.params)
-    by_hand = [part.view(len(stuck), -1) for part in cost.tensor_split([len(stuck)])]
-    best = torch.cat(by_hand, 1).nan_to_num(torch.inf).argmin(1)
-    first = torch.arange(len(stuck), device=best.device)
-    place = torch.where(best == 0, first, len(stuck) + first * len(shifts) + best - 1)
-    return result.with_rows(stuck, select(tried, place))
+    moves = middle.new_tensor(shifts)[:, None] * (middle / middle[:, 2:])[:, None]
+    return replace(hands, transl=hands.transl + moves.flatten(0, 1).to(hands.transl))
 
 
 def _vertices(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
@@ -78,13 +97,14 @@ def _vertices(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
 
 
 def _depths(objects: KnownObjects, vertices: Tensor) -> Tensor:
-    """(B,) metres, how deep hands (B, V, 3) are in their objects, summed over objects."""
-
-    def deepest(hand: Surface, thing: Surface) -> Tensor:
-        gaps = [contacts(one, other, 0.0).gap for one, other in ((hand, thing), (thing, hand))]
-        return torch.cat([*gaps, gaps[0].new_zeros(1)]).amin()[None].neg()
-
-    return objects.total(vertices, deepest)
+    """(B,) metres, how deep hands (B, V, 3) are in the object that they are deepest in."""
+    found = vertices.new_zeros(len(vertices))
+    for k, own in enumerate(objects.surfaces):
+        hand = Surface(vertices[k : k + 1], objects.faces)
+        for thing in own:
+            gaps = [contacts(a, b, 0.0).gap for a, b in ((hand, thing), (thing, hand))]
+            found[k] = torch.cat([found[k, None], *(-gap.to(found) for gap in gaps)]).amax()
+    return found
 
 
 def _hidden_cost(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
@@ -96,9 +116,6 @@ def _hidden_cost(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
     screen = torch.cat([project(vertices, view.intrinsics), vertices[..., 2:]], -1)
     drawn = rasterize(screen, model.topology, (view.size, view.size))
     depth = torch.where(drawn.mask, drawn.depth, -torch.inf)
-    hidden = torch.zeros_like(drawn.mask)
-    for k, own in enumerate(objects.surfaces):
-        for thing in own:
-            hidden[k] |= hidden_by_thing(thing, depth[k], view.intrinsics[k])
+    hidden = hidden_by_things(objects, depth, view.intrinsics)
     more = (view.mask_weight * (2 * view.mask - 1) * hidden).flatten(1).mean(1)
     return problem.stage.energies.get("silhouette_l2", 0.0) * more.double()

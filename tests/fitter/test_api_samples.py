@@ -53,6 +53,7 @@ def test_the_k_of_a_sample_may_be_that_of_a_crop(plain, pixels) -> None:
     crop = AnnotatedImage(pixels, Annotation("a.jpg", K, ()))
     assert plain(crop, use="keypoints") == []
     assert plain([crop, pixels], keypoints=[None, []], use="keypoints") == [[], []]
+    assert plain([crop], [None], use="keypoints") == [[]]
     for image, use in ((crop, "keypoints"), (pixels, ())):
         with raises("intrinsics.other_resolution", whole=(2 * width, 2 * height)):
             plain(image, K, keypoints=[], use=use)

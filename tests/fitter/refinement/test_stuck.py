@@ -15,8 +15,8 @@ from fitter.metrics import penetration_depth
 from fitter.raster import MeshTopology, rasterize
 from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.scene import SceneModel
-from fitter.refinement.stuck import DEEP, out_of_objects
-from fitter.solvers import LevenbergMarquardt, levenberg_marquardt
+from fitter.refinement.stuck import DEEP, SHIFTS, out_of_objects, tried_shifts
+from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
 from tests.support.held_things import ball_at
 from tests.support.refine_scenes import scene_model, task_of, true_hands, view_of
 
@@ -32,6 +32,7 @@ STAGE = StageConfig(
         "shape_prior": 0.2,
         "object_penetration": 1e6,
     },
+    contact_reach=0.06,
 )
 SIDE, RADIUS = 64, 0.03
 STUCK = 1
@@ -116,6 +117,31 @@ def test_a_batch_is_its_hands_alone(model, hands, middles):
         alone = out_of_objects(part, solve(part, hands[index]), solve)
         torch.testing.assert_close(alone.params.transl[0], whole.params.transl[k])
         torch.testing.assert_close(alone.cost[0], whole.cost[k])
+
+
+def test_a_stage_tries_no_place_from_which_objects_do_not_draw_a_hand_back() -> None:
+    assert tried_shifts(STAGE) == list(SHIFTS)
+    assert tried_shifts(STAGE.model_copy(update={"contact_reach": 0.045})) == list(SHIFTS[1:-1])
+    energies = {**STAGE.energies, "object_penetration": 0.0}
+    assert tried_shifts(STAGE.model_copy(update={"energies": energies})) == []
+
+
+def test_what_diverges_is_neither_fitted_again_nor_kept(model, hands, middles):
+    problem, solve = problem_of(model, hands, things_in(model, middles, STUCK)), solved(model)
+    before = solve(problem, hands)
+    diverged = torch.full_like(before.status, int(Status.DIVERGED))
+    lost = replace(before, status=diverged)
+    assert out_of_objects(problem, lost, solve) is lost
+
+    def failing(part, start):
+        found = solve(part, start)
+        status = torch.full_like(found.status, int(Status.DIVERGED))
+        return replace(found, cost=torch.zeros_like(found.cost), status=status)
+
+    after = out_of_objects(problem, before, failing)
+    assert torch.equal(after.params.transl, before.params.transl)
+    assert torch.equal(after.cost, before.cost) and torch.equal(after.status, before.status)
+    assert after.iterations[STUCK] > before.iterations[STUCK]
 
 
 def test_without_objects_nothing_is_computed(model, hands):
