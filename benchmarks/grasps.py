@@ -14,8 +14,9 @@ FOLDER/OUT.jsonl, so that a run that was stopped goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +75,14 @@ class Grasps:
         self.model: HandModel = load_hand_model("open_hand", dtype=torch.float64)
         self.faces = closed(self.model.faces, len(self.model.v_template))
 
-    def measured(self, place: int) -> Iterator[Measured]:
-        """Of image `place` a line for each arm."""
+    def measured(self, place: int, arms: Sequence[str] = ARMS) -> Iterator[Measured]:
+        """Of image `place` a line for each of some arms."""
         sample = self.images[place]
         name = sample.annotation.name
+        # To measure with; the fit takes its own from the sample.
         objects = [annotated_object(seen, "", name) for seen in sample.annotation.objects]
         (truth,) = sample.annotation.hands
-        for arm in ARMS:
+        for arm in arms:
             hands = self.fitter(sample, use=("objects",) if arm == "known" else ())
             own = _own(hands, truth)
             if own is None:
@@ -134,28 +136,41 @@ def _own(hands: Sequence[FittedHand], truth: AnnotatedHand) -> FittedHand | None
 
 
 def summary(lines: Sequence[Measured]) -> dict[str, dict[str, float]]:
-    """By arm: counts, means and shares over the hands that both arms have found."""
+    """By arm: counts, means, medians and shares over the hands that both arms have found; "nearer"
+    is how much nearer to the truth hands lie in the camera than those of the first arm."""
     arms = {arm: {one.name: one for one in lines if one.arm == arm} for arm in ARMS}
     both = [name for name, one in arms[ARMS[0]].items() if one.found and arms[ARMS[1]][name].found]
     found: dict[str, dict[str, float]] = {}
     for arm, by_name in arms.items():
         own = [by_name[name] for name in both]
 
-        def mean(what: str, own: Sequence[Measured] = own) -> float:
+        def over(
+            average: Callable[[np.ndarray], np.floating], what: str, own: Sequence[Measured] = own
+        ) -> float:
             values = np.array([getattr(one, what) for one in own], float)
-            return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+            return float(average(values)) if np.isfinite(values).any() else float("nan")
+
+        mean, median = partial(over, np.nanmean), partial(over, np.nanmedian)
+        unknown = [arms[ARMS[0]][name] for name in both]
+        nearer = np.array([one.raw - other.raw for one, other in zip(unknown, own, strict=True)])
 
         found[arm] = {
             "grasps": len(by_name),
             "found": sum(one.found for one in by_name.values()),
             "M-PD": mean("depth"),
+            "M-PD, median": median("depth"),
             "deep share": float(np.mean([one.depth > DEEP for one in own])) if own else np.nan,
             "true M-PD": mean("true_depth"),
             "precision": mean("precision"),
             "recall": mean("recall"),
             "touching": int(sum(np.isfinite(one.precision) for one in own)),
             "PA": mean("aligned"),
+            "PA, median": median("aligned"),
             "raw": mean("raw"),
+            "raw, median": median("raw"),
+            "nearer": float(nearer.mean()) if own else np.nan,
+            "nearer, se": float(nearer.std() / np.sqrt(len(own))) if own else np.nan,
+            "nearer, share": float((nearer > 0).mean()) if own else np.nan,
         }
     return found
 
@@ -174,13 +189,11 @@ def run(grasps: Grasps, path: Path, count: int) -> list[Measured]:
     path.write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
     done = {(line.name, line.arm) for line in lines}
     for place in range(min(count, len(grasps.images))):
-        if all((grasps.images.names[place], arm) in done for arm in ARMS):
-            continue
+        left = [arm for arm in ARMS if (grasps.images.names[place], arm) not in done]
         with path.open("a") as file:
-            for line in grasps.measured(place):
-                if (line.name, line.arm) not in done:
-                    lines.append(line)
-                    file.write(json.dumps(asdict(line)) + "\n")
+            for line in grasps.measured(place, left) if left else ():
+                lines.append(line)
+                file.write(json.dumps(asdict(line)) + "\n")
     return lines
 
 
