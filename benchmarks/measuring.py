@@ -63,7 +63,9 @@ def median_seconds(work: Callable[[], object], repeats: int) -> Seconds:
 
 def parser(description: str) -> argparse.ArgumentParser:
     """A command line with the options that all benchmarks have."""
-    options = argparse.ArgumentParser(description=description)
+    options = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     options.add_argument(
         "--threads", type=int, default=1, help="threads of PyTorch's operations (default: 1)"

@@ -2,7 +2,8 @@
 
 `Refiner` is the door: hands and their crops in, refined hands out. Below it, `run_stages` runs the
 stages of a configuration over a `StageTask`, and `Objective` and `LeastSquaresObjective` are what a
-stage minimises, for first-order solvers and for Levenberg-Marquardt.
+stage minimises, for first-order solvers and for Levenberg-Marquardt. `stuck` fits hands again that
+stay in known objects.
 """
 
 from typing import TYPE_CHECKING

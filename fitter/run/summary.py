@@ -121,6 +121,7 @@ class Summary:
             so that images are missing.
         masks_rejected: hands whose mask, given or found, contradicted their keypoints.
         masks_found: images that have a given mask, or None where no masks were given.
+        objects_found: images that have known objects, or None where none were given.
         lost: times that a process that detects or renders was lost.
         seconds: wall time of the work, the start of the run not included; of a run in passes that
             of the last one it came to.
@@ -176,6 +177,7 @@ class Summary:
     broken: Sequence[str] = ()
     masks_rejected: int = 0
     masks_found: int | None = None
+    objects_found: int | None = None
     lost: int = 0
     seconds: float = 0.0
     seconds_before: float = 0.0
@@ -210,6 +212,8 @@ class Summary:
             self.codes.update(batch.codes.values())
             if self.masks_found is not None:
                 self.masks_found += batch.masks
+            if self.objects_found is not None:
+                self.objects_found += batch.objects
             for name, reason in batch.unrendered:
                 self.unrendered.add(f"no overlay of {name}: {reason}")
             for name, row in zip(batch.names, batch.rows, strict=True):

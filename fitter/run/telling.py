@@ -52,7 +52,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     if summary.cameras:
         _say_views(summary, say)
     _say_left(summary, say)
-    _say_masks(summary, say)
+    _say_given(summary, say)
     if summary.skipped:
         kinds = ", ".join(sorted(summary.skipped))
         say(f"{count(sum(summary.skipped.values()), 'file')} of other kinds left out ({kinds})")
@@ -77,12 +77,17 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
     _say_next(summary, out, say)
 
 
-def _say_masks(summary: Summary, say: Callable[[str], None]) -> None:
-    if summary.masks_found is not None:
-        found = f"masks found for {count(summary.masks_found, 'image')}"
-        if not summary.cameras:
-            found = f"masks found for {summary.masks_found} of {count(summary.images, 'image')}"
-        say(found)
+def _say_given(summary: Summary, say: Callable[[str], None]) -> None:
+    """What masks and objects were there."""
+    for what, found in (
+        ("masks found", summary.masks_found),
+        ("objects known", summary.objects_found),
+    ):
+        if found is not None:
+            images = count(found, "image")
+            if not summary.cameras:
+                images = f"{found} of {count(summary.images, 'image')}"
+            say(f"{what} for {images}")
     if summary.masks_rejected:
         hands = count(summary.masks_rejected, "hand")
         say(f"{hands} fitted without a mask, because it contradicted the keypoints")

@@ -205,6 +205,8 @@ def process(run: RunState, now: Pass, console: Console) -> None:
     )  # fmt: skip
     if run.sources.has_masks:
         summary.masks_found = 0
+    if run.sources.has_objects:
+        summary.objects_found = 0
     started = time.monotonic()
     with (
         ProgressLine(console, now.title, total, done, f"{summary.unit}s") as progress,

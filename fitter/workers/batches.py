@@ -89,6 +89,7 @@ class FittedBatch:
         unrendered: (name, reason) of every overlay that could not be rendered.
         lost: times that a process that detects or renders was lost.
         codes: of the errors of images that failed, by their names; of frames none.
+        objects: images of which known objects were given.
     """
 
     start: int
@@ -98,6 +99,7 @@ class FittedBatch:
     unrendered: list[tuple[str, str]] = field(default_factory=list)
     lost: int = 0
     codes: Mapping[str, str] = field(default_factory=dict)
+    objects: int = 0
 
 
 class Collector:

@@ -40,9 +40,19 @@ def joined(task: Task, images: Sequence[DetectedImage]) -> Detected:
 
 def masks_in(detected: Detected) -> int:
     """Images that have a given mask; one that was left out counts for none."""
+    return sum(image.has_mask and not image.is_left_out for image in _images(detected))
+
+
+def objects_in(detected: Detected) -> int:
+    """Images of which known objects are given; one that was left out counts for none."""
+    return sum(bool(image.objects) and not image.is_left_out for image in _images(detected))
+
+
+def _images(detected: Detected) -> list[DetectedImage]:
+    """Those of a frame that are there, or the image itself."""
     if isinstance(detected, DetectedImage):
-        return int(detected.has_mask and not detected.is_left_out)
-    return sum(view is not None and view.has_mask for view in detected.views)
+        return [detected]
+    return [view for view in detected.views if view is not None]
 
 
 def codes_of(

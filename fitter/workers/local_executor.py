@@ -200,7 +200,7 @@ class LocalExecutor:
         self, tasks: Sequence[Task], detected: Sequence[Detected], times: int
     ) -> tuple[FittedBatch, Promises]:
         """What became of images or frames, but for the promised overlays."""
-        from fitter.workers.detected import codes_of, masks_in
+        from fitter.workers.detected import codes_of, masks_in, objects_in
         from fitter.workers.isolated_fit import fit_warily
 
         rows = fit_warily(self.engine, detected, times, self.options.timeout)
@@ -209,7 +209,8 @@ class LocalExecutor:
         masks = sum(map(masks_in, detected))
         names = [task.name for task in tasks]
         done = FittedBatch(tasks[0].place, names, rows, masks, lost=lost_now)
-        done = replace(done, codes=codes_of(names, detected, rows))
+        objects = sum(map(objects_in, detected))
+        done = replace(done, codes=codes_of(names, detected, rows), objects=objects)
         return done, self._submit_overlays(tasks, rows)
 
     def _submit_overlays(self, tasks: Sequence[Task], rows: Iterable[Row]) -> Promises:

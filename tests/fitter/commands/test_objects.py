@@ -46,7 +46,8 @@ def objects(tmp_path) -> Path:
 def test_objects_reach_the_fit_and_a_continued_run_knows_them(say, objects, tmp_path, monkeypatch):
     taken = TakenObjects(monkeypatch)
     run = [*RUN, *K_OPTION]
-    assert say(*run, "--objects", objects).status == 0
+    told = say(*run, "--objects", objects)
+    assert told.status == 0 and "objects known for 1 of 1 image" in told.err
     ((found,),) = taken.objects
     assert found.mesh.name.endswith("box.obj") and found.translation.tolist() == [0, 0, 0.6]
     assert "nothing left to do" in say(*run, "--resume", "--objects", objects).err
