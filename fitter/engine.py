@@ -42,6 +42,7 @@ from fitter.hand_models.pose_prior import load_pose_prior, on_skeleton, pose_pri
 from fitter.hand_slots import (
     Slot,
     batches_of,
+    beside_objects,
     beside_others,
     expected_hands,
     expected_motion,
@@ -225,6 +226,8 @@ class Engine:
             for place, row in enumerate(rows)
         ]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
+        faces = self.refiner.model.closed_faces
+        rows = [beside_objects(*pair, self.meshes, faces) for pair in zip(rows, slots, strict=True)]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         asked = [
             image.tracks is not None and image.tracks.asks for image in images for _ in image.hands

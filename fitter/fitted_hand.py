@@ -109,6 +109,8 @@ class FittedHand(PosedHand):
         relative_place_std: (3,) its standard deviation, metres; NaN for hands that keep their own
             fits.
         penetration_depth: metres that this hand and another of its group are still in each other.
+        object_gap: metres from the nearest known object of its image; negative, how deep they are
+            in each other; None where no object is known.
         residual_px: root mean square distance of `keypoints_2d` from the detected ones, pixels.
         meshes: the model that was fitted, one for all hands of a fitter or a store: what textures
             and exports need beside the hand itself. A pickled hand brings how to load it, not the

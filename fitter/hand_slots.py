@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitter.contact import PosedObject
+from fitter.contact import PosedObject, object_gap
 from fitter.energies.known_objects import KnownObjects
 from fitter.fitted_hands import FittedHands
 from fitter.fitting.detected_image import DetectedImage
@@ -149,6 +149,22 @@ def known_objects(slots: Sequence[Slot], refiner: Refiner) -> KnownObjects | Non
         return None
     is_left = [slot.hand.side == "left" for slot in slots]
     return KnownObjects.of([slot.objects for slot in slots], is_left, refiner.model.closed_faces)
+
+
+def beside_objects(row: HandRow, slot: Slot, meshes: HandMeshes, faces: Tensor) -> HandRow:
+    """The row of a hand with how far it is from the known objects of its image.
+
+    Args:
+        row: of the fitted hand.
+        slot: of it.
+        meshes: of the hands.
+        faces: (F, 3) int64 of the right hand, closed.
+    """
+    if row.has_failed or not slot.objects:
+        return row
+    # Those of a left hand are mirrored, which turns triangles inside out.
+    facing = faces.cpu() if row.side == "right" else faces.cpu().flip(1)
+    return replace(row, object_gap=object_gap(meshes.vertices(row), facing, slot.objects))
 
 
 def rest_offsets(hands: Sequence[HandObservation], refiner: Refiner) -> Tensor | None:

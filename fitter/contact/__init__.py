@@ -7,6 +7,7 @@
     pair_energies  two meshes in each other, or nearly touching: energies
     contact_points  the correspondences behind them, for least squares
     self_contact, parts  a hand in itself
+    object_gap   a hand and the nearest of the things beside it
 
 Lengths are metres, any common frame; meshes are triangles, counter-clockwise seen from outside. On
 a CPU kernels search for what touches, elsewhere their readable twin in plain PyTorch.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fitter.contact.contact_points import Contacts, ContactTable, contacts
     from fitter.contact.distance import signed_distance, signed_distance_reference
     from fitter.contact.grid import DistanceGrid
+    from fitter.contact.object_gap import object_gap
     from fitter.contact.pair_energies import PenetrationForm, attraction, biweight, penetration
     from fitter.contact.parts import HandParts
     from fitter.contact.records import ObjectMesh, PosedObject, SignedDistance, Surface
@@ -42,6 +44,7 @@ __all__ = [
     "biweight",
     "closed",
     "contacts",
+    "object_gap",
     "penetration",
     "self_contacts",
     "self_penetration",
@@ -53,6 +56,7 @@ _HOMES = {
     "contact_points": ("ContactTable", "Contacts", "contacts"),
     "distance": ("signed_distance", "signed_distance_reference"),
     "grid": ("DistanceGrid",),
+    "object_gap": ("object_gap",),
     "pair_energies": ("PenetrationForm", "attraction", "biweight", "penetration"),
     "records": ("ObjectMesh", "PosedObject", "SignedDistance", "Surface"),
     "parts": ("HandParts",),

@@ -36,10 +36,10 @@ from fitter.interaction.occlusion import (
 from fitter.interaction.pictured import Bucket, HandsOfPictures
 from fitter.interaction.shared_shape import kept_shapes
 from fitter.records import HandParams
-from fitter.refinement.hidden_by_things import hidden_by_things
 from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.refiner import Refiner
 from fitter.refinement.stages import StageTask, go_on
+from fitter.refinement.things_depth import things_depth
 from fitter.solvers import LevenbergMarquardt, SolverResult, Status, levenberg_marquardt, states
 
 
@@ -178,7 +178,8 @@ class GroupScene:
         hands = torch.tensor(holding, device=hidden.device)
         K = focal_applied(self.task.view.intrinsics, params.log_focal)
         depth = self._drawn(params, hands, hands).own_depth
-        hidden[hands] += hidden_by_things(objects[hands], depth, K[hands]).long()
+        things = things_depth(objects[hands], K[hands], depth.shape[1])
+        hidden[hands] += (things < depth).long()
 
     def _drawn(self, params: SceneParams, first: Tensor, second: Tensor) -> DrawnPairs:
         """Pairs in the crops of the first hands."""

@@ -19,8 +19,8 @@ from fitter.contact import Surface, contacts
 from fitter.energies.known_objects import KnownObjects
 from fitter.raster import rasterize
 from fitter.records import HandParams
-from fitter.refinement.hidden_by_things import hidden_by_things
 from fitter.refinement.least_squares import LeastSquaresObjective
+from fitter.refinement.things_depth import things_depth
 from fitter.solvers import SolverResult, Status
 from fitter.solvers.states import map_tensors, select
 
@@ -68,25 +68,30 @@ def out_of_objects(
     stuck = (deep & (result.status != int(Status.DIVERGED))).nonzero().flatten()
     if len(stuck) == 0:
         return result
-    index = stuck.repeat_interleave(len(shifts))
-    start = _shifted(select(result.params, index), vertices[stuck].mean(1), shifts)
-    before, again = select(result, stuck), solve(problem.select(index), start)
-    tried = map_tensors(lambda *parts: torch.cat(parts), before, again)
-    cost = tried.cost + _hidden_cost(problem.select(torch.cat([stuck, index])), tried.params)
-    cost = torch.where(tried.status == int(Status.DIVERGED), torch.inf, cost)
     count = len(stuck)
+    first = torch.arange(count, device=stuck.device)
+    of_again = first.repeat_interleave(len(shifts))
+    start = _shifted(select(result.params, stuck[of_again]), vertices[stuck].mean(1), shifts)
+    before, again = select(result, stuck), solve(problem.select(stuck[of_again]), start)
+    tried = map_tensors(lambda *parts: torch.cat(parts), before, again)
+    of_tried, view = torch.cat([first, of_again]), problem.task.view
+    things = things_depth(objects[stuck], view.intrinsics[stuck], view.size)[of_tried]
+    cost = tried.cost + _hidden_cost(problem.select(stuck[of_tried]), tried.params, things)
+    cost = torch.where(tried.status == int(Status.DIVERGED), torch.inf, cost)
     best = torch.cat([cost[:count, None], cost[count:].view(count, -1)], 1).argmin(1)
-    first = torch.arange(count, device=best.device)
     kept = torch.where(best == 0, first, count + first * len(shifts) + best - 1)
     steps = before.iterations + again.iterations.view(count, -1).sum(1)
     return result.with_rows(stuck, replace(select(tried, kept), iterations=steps))
 
 
 def _shifted(hands: HandParams, middle: Tensor, shifts: list[float]) -> HandParams:
-    """S hands for each of n, whose middles are at (n, 3) metres, each at another of S shifts."""
+    """S hands for each of n, whose middles are at (n, 3) metres, each at another of S shifts; none
+    comes nearer than half its distance."""
+    depth = middle[:, 2:]
+    moves = torch.maximum(middle.new_tensor(shifts), -0.5 * depth)
     # 1 in z: moved by it, a hand stays where it is in the image.
-    moves = middle.new_tensor(shifts)[:, None] * (middle / middle[:, 2:])[:, None]
-    return replace(hands, transl=hands.transl + moves.flatten(0, 1).to(hands.transl))
+    moved = moves[..., None] * (middle / depth)[:, None]
+    return replace(hands, transl=hands.transl + moved.flatten(0, 1).to(hands.transl))
 
 
 def _vertices(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
@@ -107,15 +112,13 @@ def _depths(objects: KnownObjects, vertices: Tensor) -> Tensor:
     return found
 
 
-def _hidden_cost(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:
-    """(B,) what `silhouette_l2` costs more where pixels in which a hand is drawn behind an object
-    of its own count as none of the hand's: ``mask^2`` in place of ``(1 - mask)^2``."""
-    view, model, objects = problem.task.view, problem.task.model, problem.task.objects
-    assert objects is not None
+def _hidden_cost(problem: LeastSquaresObjective, hands: HandParams, things: Tensor) -> Tensor:
+    """(B,) what `silhouette_l2` costs more where pixels in which a hand is drawn behind things
+    (B, S, S) metres count as none of the hand's: ``mask^2`` in place of ``(1 - mask)^2``."""
+    view, model = problem.task.view, problem.task.model
     vertices = _vertices(problem, hands)
     screen = torch.cat([project(vertices, view.intrinsics), vertices[..., 2:]], -1)
     drawn = rasterize(screen, model.topology, (view.size, view.size))
-    depth = torch.where(drawn.mask, drawn.depth, -torch.inf)
-    hidden = hidden_by_things(objects, depth, view.intrinsics)
+    hidden = drawn.mask & (things < drawn.depth)
     more = (view.mask_weight * (2 * view.mask - 1) * hidden).flatten(1).mean(1)
     return problem.stage.energies.get("silhouette_l2", 0.0) * more.double()

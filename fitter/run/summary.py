@@ -12,7 +12,7 @@ from fitter.inputs.given_hands import beyond_edges
 from fitter.run.camera_notes import CameraNotes
 from fitter.store.frame_schema import FrameRow
 from fitter.store.row_kinds import Row
-from fitter.store.schema import ImageRow
+from fitter.store.schema import HandRow, ImageRow
 from fitter.workers.batches import FittedBatch
 
 FAR_OUTSIDE = 0.25
@@ -20,6 +20,9 @@ FAR_OUTSIDE = 0.25
 
 DEEP = 0.005
 """Metres: deeper than skin gives way."""
+
+FAR_OBJECT = 0.06
+"""Metres from every hand: farther than objects draw hands, see `StageConfig.contact_reach`."""
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""
@@ -130,7 +133,10 @@ class Summary:
         waits: images of a pass that other shares have to do before the next one can begin.
         notes: further things to tell.
         left_to_others: those of `left` that are in blocks of other shares.
-        deep: hands that are still deep in another hand or in a known object, see `DEEP`.
+        deep: hands that are still deep in another hand, see `DEEP`.
+        deep_in_objects: hands that are still deep in a known object.
+        objects_apart: names of images with known objects none of which is near a hand, see
+            `FAR_OBJECT`.
         folder: of the images, where they are in one, or None.
         overlays: the folder with overlays, or None.
         rendered: overlays of images that were done before.
@@ -186,6 +192,8 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     left_to_others: int = 0
     deep: int = 0
+    deep_in_objects: int = 0
+    objects_apart: Told = field(default_factory=Told)
     folder: Path | None = None
     overlays: Path | None = None
     rendered: int = 0
@@ -241,6 +249,14 @@ class Summary:
         self.hands_of_one += sum(count == 1 for count in views)
         self.to_match += sum(view.view_status == "ok" for view in row.views) > 1
 
+    def _add_contact(self, name: str, hands: Sequence[HandRow]) -> None:
+        """Count what is said of the valid hands of an image and what they touch."""
+        self.deep += sum((hand.penetration_depth or 0) > DEEP for hand in hands)
+        gaps = [hand.object_gap for hand in hands if hand.object_gap is not None]
+        self.deep_in_objects += sum(gap < -DEEP for gap in gaps)
+        if gaps and min(gaps) > FAR_OBJECT:
+            self.objects_apart.add(name)
+
     def _add_row(self, name: str, row: Row) -> None:
         if isinstance(row, ImageRow) and row.is_left_out:
             self.unread += 1
@@ -260,7 +276,7 @@ class Summary:
             self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
-        self.deep += sum(hand.valid and (hand.penetration_depth or 0) > DEEP for hand in row.hands)
+        self._add_contact(name, [hand for hand in row.hands if hand.valid])
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
         self.refused += sum(hand.is_refused for hand in row.hands)
         self.beyond += row.hands_beyond or 0

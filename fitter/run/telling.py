@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fitter.run.failure_kinds import by_kind
-from fitter.run.summary import Summary, Told
+from fitter.run.summary import DEEP, FAR_OBJECT, Summary, Told
 from fitter.system.messages import count
 
 _NAMED_IMAGES = 5
@@ -61,11 +61,7 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
             f"the given principal point lies outside {count(summary.off_centre, 'image')}: right "
             "for a crop, wrong where K belongs to another resolution"
         )
-    if summary.deep:
-        say(
-            f"{count(summary.deep, 'hand')} more than 5 mm deep in another hand or a known object: "
-            "is every object that of its image? penetration_depth says where"
-        )
+    _say_contact(summary, say)
     if summary.lenses_scaled:
         images = count(summary.lenses_scaled, "image")
         say(f"the lens was calibrated at another resolution and scaled to that of {images}")
@@ -75,6 +71,27 @@ def report(summary: Summary, out: Path, table: Path | None, say: Callable[[str],
         say(f"no results to read yet, they are those of the last pass; --resume continues {out}")
         return
     _say_next(summary, out, say)
+
+
+def _say_contact(summary: Summary, say: Callable[[str], None]) -> None:
+    """Hands in what they touch, and objects that no hand touches."""
+    if summary.deep:
+        hands = count(summary.deep, "hand")
+        say(f"{hands} more than {1000 * DEEP:g} mm deep in another: penetration_depth says where")
+    if summary.deep_in_objects:
+        say(
+            f"{count(summary.deep_in_objects, 'hand')} more than {1000 * DEEP:g} mm deep in a "
+            "known object: is every object that of its image? object_gap says where"
+        )
+    apart = summary.objects_apart
+    if apart.count:
+        names = ", ".join(apart.first[:_NAMED_IMAGES])
+        more = ", …" if apart.count > _NAMED_IMAGES else ""
+        say(
+            f"known objects are more than {100 * FAR_OBJECT:g} cm from every hand in "
+            f"{count(apart.count, 'image')} ({names}{more}), too far to draw them: are they "
+            "objects of these images, in metres and in their cameras?"
+        )
 
 
 def _say_given(summary: Summary, say: Callable[[str], None]) -> None:

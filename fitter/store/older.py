@@ -36,6 +36,7 @@ ADDED_VARIABLES = frozenset(
         "intrinsics_note",
         "interaction_status",
         "keypoint_visibility",
+        "object_gap",
         "penetration_depth",
         "predicted_error_mm",
         "relative_place",

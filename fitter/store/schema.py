@@ -245,6 +245,11 @@ class HandRow:
         "how deep this hand and another of its group are still in each other",
         units="m",
     )
+    object_gap: float | None = stored(
+        "how far the hand is from the nearest known object of its image; negative, how deep they "
+        "are in each other",
+        units="m",
+    )
     residual_px: float | None = stored(
         "root mean square distance of keypoints_2d from keypoints_2d_detected", units="pixel"
     )

@@ -49,6 +49,10 @@ def test_a_hand_is_less_in_the_object_that_is_known(grasps):
         np.array([depth(hands[0], thing) for hands, thing in zip(found, things, strict=True)])
         for found in (unknown, known)
     )
+    for hands, deep in zip(known, after, strict=True):  # seen from either side
+        assert hands[0].object_gap is not None
+        assert -1000 * hands[0].object_gap == pytest.approx(deep, abs=1e-3)
+    assert unknown[0][0].object_gap is None and none[0][0].object_gap is None
     assert before.min() > 2 and (after < before).all() and after.sum() < 0.6 * before.sum()
     for one, other in zip(none, unknown, strict=True):
         np.testing.assert_array_equal(one[0].vertices, other[0].vertices)

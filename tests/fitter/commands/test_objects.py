@@ -50,6 +50,8 @@ def test_objects_reach_the_fit_and_a_continued_run_knows_them(say, objects, tmp_
     assert told.status == 0 and "objects known for 1 of 1 image" in told.err
     ((found,),) = taken.objects
     assert found.mesh.name.endswith("box.obj") and found.translation.tolist() == [0, 0, 0.6]
+    gaps = xr.open_zarr("o.zarr").load().object_gap.values[0]
+    assert np.isfinite(gaps[0]) and np.isnan(gaps[1:]).all()
     assert "nothing left to do" in say(*run, "--resume", "--objects", objects).err
     time.sleep(0.01)
     write_mesh(objects / "box.obj", box(0.07))

@@ -144,6 +144,25 @@ def test_what_diverges_is_neither_fitted_again_nor_kept(model, hands, middles):
     assert after.iterations[STUCK] > before.iterations[STUCK]
 
 
+def test_no_hand_is_tried_behind_the_camera(model, hands, middles):
+    problem, solve = problem_of(model, hands, things_in(model, middles, STUCK)), solved(model)
+    before = solve(problem, hands)
+    near = before.params.transl.clone()
+    near[STUCK, 2] += 0.05 - middles[STUCK][2]
+    before = replace(before, params=replace(before.params, transl=near))
+    (ball,) = problem.task.objects.surfaces[STUCK]
+    ball.vertices[..., 2] += 0.05 - middles[STUCK][2]
+    starts = []
+
+    def watched(part, start):
+        starts.append(model.hand(start).vertices.mean(1)[:, 2])
+        return solve(part, start)
+
+    out_of_objects(problem, before, watched)
+    expected = [0.05 + max(shift, -0.025) for shift in SHIFTS]
+    torch.testing.assert_close(starts[0].tolist(), expected, atol=5e-3, rtol=0)
+
+
 def test_without_objects_nothing_is_computed(model, hands):
     task = task_of(model, view_of(model, hands, SIDE))
     problem = LeastSquaresObjective.of(task, STAGE, model.start(hands))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,15 +121,25 @@ def test_what_to_do_next_is_said_where_there_are_hands():
     assert told[-1] == "results: r.zarr"
 
 
-@pytest.mark.parametrize(("depth", "said"), [(0.012, True), (0.004, False), (None, False)])
-def test_hands_deep_in_something_are_said(depth, said):
-    row = ImageRow(
-        image_status="ok", hands=(HandRow(valid=True, score=0.9, penetration_depth=depth),)
-    )
+@pytest.mark.parametrize(
+    ("hands", "said"),
+    [
+        ([HandRow(penetration_depth=0.012)], "1 hand more than 5 mm deep in another"),
+        ([HandRow(penetration_depth=0.004, object_gap=-0.004)], None),
+        ([HandRow()], None),
+        ([HandRow(object_gap=-0.006)] * 2, "2 hands more than 5 mm deep in a known object"),
+        ([HandRow(object_gap=0.07)], "more than 6 cm from every hand in 1 image (a.jpg)"),
+        ([HandRow(object_gap=0.07), HandRow(object_gap=0.05)], None),
+    ],
+)
+def test_what_is_wrong_between_hands_and_what_they_touch_is_said(hands, said):
+    valid = tuple(replace(hand, valid=True, score=0.9) for hand in hands)
     summary, told = Summary(seconds=1.0), []
-    summary.add([FittedBatch(0, ["a.jpg"], [row], 0)])
+    summary.add([FittedBatch(0, ["a.jpg"], [ImageRow(image_status="ok", hands=valid)], 0)])
     report(summary, Path("r.zarr"), None, told.append)
-    assert any("deep in another hand or a known object" in line for line in told) == said
+    found = [line for line in told if "deep in" in line or "every hand" in line]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
 
 
 @pytest.mark.parametrize(

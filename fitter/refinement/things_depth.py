@@ -1,4 +1,4 @@
-"""Known things in front of hands: the pixels in which they hide them."""
+"""Known things before hands: where they may hide them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from fitter.energies.known_objects import KnownObjects
 from fitter.raster import MeshTopology, rasterize
 
 
-def hidden_by_things(objects: KnownObjects, depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Pixels of hands' crops in which one of their things stands in front.
+def things_depth(objects: KnownObjects, intrinsics: Tensor, side: int) -> Tensor:
+    """How far away the nearest thing of each hand is, by the pixels of the hand's crop.
 
     Args:
         objects: of B hands, in the hands' own frames, mirrored for left ones.
-        depth: (B, S, S) metres, of what a thing has to be in front of to hide it: infinite where
-            any thing does, minus infinity where none does.
         intrinsics: (B, 3, 3) K of the crops.
+        side: S of the crops, pixels.
 
     Returns:
-        (B, S, S) bool; a thing that reaches behind the camera hides nothing.
+        (B, S, S) metres, infinite where nothing shows; a thing that reaches behind the camera
+        does not show.
     """
-    hidden = torch.zeros_like(depth, dtype=torch.bool)
+    depth = intrinsics.new_full((len(intrinsics), side, side), torch.inf)
     for k, own in enumerate(objects.surfaces):
         for thing in own:
-            hidden[k] |= _depth(thing, intrinsics[k], depth.shape[1]) < depth[k]
-    return hidden
+            depth[k] = torch.minimum(depth[k], _depth(thing, intrinsics[k], side))
+    return depth
 
 
 def _depth(thing: Surface, intrinsics: Tensor, side: int) -> Tensor:
