@@ -130,7 +130,9 @@ def plan_parser(description: str, parts: Sequence[str], results: Path) -> argpar
     """
     said = parser(description)
     said.add_argument("parts", nargs="+", choices=parts, metavar="PART", help=", ".join(parts))
-    said.add_argument("--work", type=Path, required=True, metavar="DIR", help="of the trainings")
+    work = Path("work") / results.name
+    said.add_argument("--work", type=Path, default=work, metavar="DIR",
+                      help=f"of the trainings (default: {work})")  # fmt: skip
     said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
                       help="rendered samples (default: data/train)")  # fmt: skip
     said.add_argument("--validation", type=Path, default=Path("data/validation"), metavar="DIR",

@@ -68,12 +68,12 @@ TABLE_1 = (
 TABLE_2 = (
     "touching",
     "refined",
-    "refined-faster",
-    "longer",
     "refined-fast",
+    "refined-faster",
     "refined-weighed",
     "refined-heavy",
     "refined-raised",
+    "longer",
 )
 """As printed, and at other rates and weights."""
 
@@ -89,7 +89,9 @@ PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 """Table -> what is measured for it, and on which arms."""
 
-THRICE = frozenset({"parametric", "spiral", "spiral-joints", "integrated", "no-vae"})
+THRICE = frozenset(
+    {"parametric", "spiral", "spiral-joints", "integrated", "no-vae", "no-distillation"}
+)
 """Arms that several seeds are asked of, unless others are named: they decide."""
 
 TWISTS = ("random", "zero", "predicted")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
+from fitter.config.files import described_presets
 from fitter.errors import InputError
 from init_net.hand_model_id import OPEN_HAND, posed_by, require_hand_model
 from init_net.networks.build import build_network
@@ -19,7 +20,7 @@ from init_net.networks.config import (
     NetworkConfig,
     StereoConfig,
 )
-from init_net.training.config import TrainConfig
+from init_net.training.config import TRAIN, TrainConfig
 from init_net.training.freezing import parts_of
 from init_net.weights import load_network, read_info, weights_file
 
@@ -78,7 +79,7 @@ def begin_with(network: nn.Module, config: TrainConfig) -> None:
             raise InputError("training.no_start", file="run.start_parts")
         return
     mine = config.network
-    path, own = _start_file(config, run.start), posed_by(mine)[1]
+    path, own = _present_file(config, run.start), posed_by(mine)[1]
     if run.start_parts is not None:
         poses = isinstance(mine, AutoencoderConfig | JointVAEConfig | MeshNetConfig)
         if poses and _OF_A_HAND & run.start_parts.keys():
@@ -107,12 +108,23 @@ def start_crop_size(config: TrainConfig) -> int | None:
         InputError: they cannot be read.
     """
     start = config.run.start
-    return None if start is None else crop_size(read_info(_start_file(config, start)).network)
+    return None if start is None else crop_size(read_info(_present_file(config, start)).network)
 
 
 def _start_file(config: TrainConfig, start: str) -> Path:
     mine = config.network
     return weights_file("handnet" if isinstance(mine, StereoConfig) else mine.kind, start)
+
+
+def _present_file(config: TrainConfig, start: str) -> Path:
+    path = _start_file(config, start)
+    if path.is_file():
+        return path
+    preset = path.parent.name
+    is_run = path.parts == ("runs", preset, "weights.safetensors")
+    if is_run and preset in described_presets(TRAIN):
+        raise InputError("training.start_not_trained", file=path, preset=preset)
+    raise InputError("training.start_missing", file=path)
 
 
 def _require_options(path: Path, wanted: NetworkConfig, where: str) -> None:

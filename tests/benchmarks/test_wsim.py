@@ -91,13 +91,12 @@ def test_a_start_has_the_encoder_that_has_learned(plan, monkeypatch):
 
 
 def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
-    found = [
-        (m, str(arm)) for m, arm in wsim.ASKED.arms(["gap", "table3", "table4"], 9, [0, 2], True)
-    ]
+    parts = ["gap", "table3", "table4", "mask"]
+    found = [(m, str(arm)) for m, arm in wsim.ASKED.arms(parts, 9, [0, 2], True)]
     gap = [("gap", f"{name}-{recipes.VAE_STEPS}-0") for name in ("joint_vae", "joint_vae-exact")]
-    first = [("meshes", f"{name}-9-0") for name in ("integrated", "no-vae", "no-distillation")]
-    second = [("meshes", f"{name}-9-2") for name in ("integrated", "no-vae")]
-    assert found == [*gap, *first, ("twists", "integrated-9-0"), *second,
+    names = ("integrated", "no-vae", "no-distillation")
+    first, second = ([("meshes", f"{name}-9-{seed}") for name in names] for seed in (0, 2))
+    assert found == [*gap, *first, ("twists", "integrated-9-0"), ("meshes", "mask-9-0"), *second,
                      ("twists", "integrated-9-2")]  # fmt: skip
 
 

@@ -92,6 +92,9 @@ SENTENCES: dict[str, str] = {
     "training.other_start": "expected weights of a network with {option} {expected!r} to begin "
     "with, found {found!r}",
     "training.no_start": "expected weights to begin with in run.start, found none",
+    "training.start_missing": "expected the weights to begin with (run.start), found no such file",
+    "training.start_not_trained": "expected the weights to begin with (run.start), found no such "
+    "file; `train-hands {preset}` makes it",
     "training.unknown_start": "expected a part to begin with, of which there are {known}, found "
     "{part!r}",
     "training.other_start_part": "expected weights of layers as {part!r} has them, found other "

@@ -199,3 +199,15 @@ class TestStartOfParts:
         run = {"device": "cpu", "start_parts": {"tail": "tail"}}
         with raises("training.no_start", file="run.start_parts"):
             begun(configured(folder, "handnet", run=run))
+
+    def test_of_a_file_that_is_not_there(self, folder):
+        def begin(start: str) -> None:
+            begun(configured(folder, "handnet", run={"device": "cpu", "start": start}))
+
+        with raises("training.start_missing", file=Path("elsewhere/w.safetensors")):
+            begin("elsewhere/w.safetensors")
+        with raises("training.start_missing", file=Path("runs/mine/weights.safetensors")):
+            begin("runs/mine/weights.safetensors")
+        file = "runs/joint_vae/weights.safetensors"
+        with raises("training.start_not_trained", file=Path(file), preset="joint_vae"):
+            begin(file)
