@@ -40,6 +40,8 @@ CONTACT = 0.003
 """Metres within which surfaces touch, of `metrics.contact_scores`."""
 DEEP = 1.0
 """Millimetres of penetration that can be seen."""
+DEEPER = (5.0, 10.0)
+"""Of penetration that is wrong, of which hands are counted."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def summary(lines: Sequence[Measured]) -> dict[str, dict[str, float]]:
             "M-PD": mean("depth"),
             "M-PD, median": median("depth"),
             "deep share": float(np.mean([one.depth > DEEP for one in own])) if own else np.nan,
+            **{f"over {depth:g} mm": sum(one.depth > depth for one in own) for depth in DEEPER},
             "true M-PD": mean("true_depth"),
             "precision": mean("precision"),
             "recall": mean("recall"),

@@ -30,4 +30,5 @@ def test_means_are_over_the_hands_that_both_arms_found() -> None:
     assert found["unknown"]["found"] == 2 and found["known"]["found"] == 1
     assert found["unknown"]["M-PD"] == 8.0 and found["known"]["M-PD"] == 0.5
     assert found["unknown"]["deep share"] == 1.0 and found["known"]["deep share"] == 0.0
+    assert found["unknown"]["over 5 mm"] == 1 and found["unknown"]["over 10 mm"] == 0
     assert found["unknown"]["touching"] == 1 and found["unknown"]["precision"] == pytest.approx(0.5)
