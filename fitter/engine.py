@@ -226,8 +226,10 @@ class Engine:
             for place, row in enumerate(rows)
         ]
         rows = [without_phantom(*pair) for pair in zip(rows, observations, strict=True)]
-        faces = self.refiner.model.closed_faces
-        rows = [beside_objects(*pair, self.meshes, faces) for pair in zip(rows, slots, strict=True)]
+        rows = [
+            beside_objects(*pair, self.meshes, self.refiner)
+            for pair in zip(rows, slots, strict=True)
+        ]
         rows = [refused_below(row, self.config.output.min_quality) for row in rows]
         asked = [
             image.tracks is not None and image.tracks.asks for image in images for _ in image.hands

@@ -151,19 +151,13 @@ def known_objects(slots: Sequence[Slot], refiner: Refiner) -> KnownObjects | Non
     return KnownObjects.of([slot.objects for slot in slots], is_left, refiner.model.closed_faces)
 
 
-def beside_objects(row: HandRow, slot: Slot, meshes: HandMeshes, faces: Tensor) -> HandRow:
-    """The row of a hand with how far it is from the known objects of its image.
-
-    Args:
-        row: of the fitted hand.
-        slot: of it.
-        meshes: of the hands.
-        faces: (F, 3) int64 of the right hand, closed.
-    """
+def beside_objects(row: HandRow, slot: Slot, meshes: HandMeshes, refiner: Refiner) -> HandRow:
+    """The row of a hand of a slot, with how far it is from the known objects of its image."""
     if row.has_failed or not slot.objects:
         return row
-    # Those of a left hand are mirrored, which turns triangles inside out.
-    facing = faces.cpu() if row.side == "right" else faces.cpu().flip(1)
+    faces = refiner.model.closed_faces.cpu()
+    # A left hand is mirrored, which turns triangles inside out.
+    facing = faces if row.side == "right" else faces.flip(1)
     return replace(row, object_gap=object_gap(meshes.vertices(row), facing, slot.objects))
 
 

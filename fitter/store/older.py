@@ -21,10 +21,10 @@ RENAMED_OPTIONS = {
 }
 """Options of a configuration, name until 0.1 -> name since."""
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Of the stores that are made, and can be continued."""
 
-READ_VERSIONS = (2, 3, 4, 5)
+READ_VERSIONS = (2, 3, 4, 5, 6)
 """Of the stores that can be read."""
 
 ADDED_VARIABLES = frozenset(

@@ -88,6 +88,7 @@ def fake_hand(seed: int, side="right") -> HandRow:
         relative_place=rng.random(3),
         relative_place_std=rng.random(3),
         penetration_depth=0.01 * rng.random(),
+        object_gap=0.01 * rng.random(),
     )
 
 
