@@ -8,7 +8,7 @@ its mesh and pose given (`--objects`). Of both: M-PD, the deepest vertex of hand
 other (Yu et al., CVPR 2023, section 4.3), and the share of hands with more than 1 mm of it;
 precision and recall of contact within 3 mm; the error of keypoints after Procrustes, and as they
 are in the camera. The truth's own M-PD stands beside them. What is measured of a grasp is a line of
-FOLDER/OUT.jsonl, so that a run that was stopped goes on.
+FOLDER/CONFIG.jsonl, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -219,6 +219,10 @@ def main() -> None:
     grasps = Grasps(given.folder, given.config)
     if not len(grasps.images):
         raise BenchmarkError(f"{given.folder}: expected rendered grasps, found none")
+    first = grasps.images[0].annotation
+    if len(first.hands) != 1 or not first.objects:
+        found = f"{len(first.hands)} and {len(first.objects)}"
+        raise BenchmarkError(f"{first.name}: expected one hand and objects, found {found}")
     lines = run(grasps, given.folder / f"{Path(given.config).stem}.jsonl", given.count)
     found = summary(lines)
     Console().print(table(found))

@@ -11,22 +11,23 @@ taught       3.3: joints or vertices as supervision of the parameters
 mask         4.6: masks as supervision
 parameters   what they left open: the first norms of eq. 4 alone
 gap          3.2: joints that a regressor finds on posed meshes, before and after the JointVAE
+all, page    all of them; nothing: the page's tables are made of what is there
 
 Pairs of hands are rendered by ``synth-hands --count 300 --out data/touching --interaction hands
 --size 256 --seed 4000``: the first 70 % of a random order are learned from, the others measured.
 All other samples are rendered ones that the detector has looked at (``train-hands wsim
 --prepare-only`` makes them, see docs/wsim.md): the first 70 % are learned from, others are measured
 on. Every training and every measurement is kept, a JSON file each in ``benchmarks/results/wsim``:
-the same command goes on after a stop, does what is missing, and makes the tables of
-``docs/wsim.md`` of all that is there. Several may run at once: an arm that another one trains is
-passed over.
+the same command goes on after a stop, does what is missing, and, unless ``--results`` is another
+folder, makes the tables of ``docs/wsim.md`` of all that is there. Several may run at once: an arm
+that another one trains is passed over.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,9 @@ from arms import Asked, add_counts, described, held_out, measured, plan_options,
 from measuring import run_command, use_threads
 from wsim_arms import NOISE, RECIPES, WsimPlan, arm_of
 
+from datasets.readers import open_dataset
 from init_net.networks.mesh_net import MeshNet
+from init_net.samples.shards import ShardedSamples
 from init_net.training.loss_weights import loss_weights
 from init_net.training.mesh_evaluation import MeshErrors
 from init_net.training.pair_evaluation import PairErrors
@@ -188,17 +191,35 @@ def options() -> argparse.ArgumentParser:
     return said
 
 
+def require_sources(plan: WsimPlan, measures: Collection[str]) -> None:
+    """Refuse what cannot be measured before anything is trained.
+
+    Raises:
+        InputError: samples or pairs are not there, or too few.
+    """
+    if set(measures) - {"gap"}:  # hands without images
+        ShardedSamples(plan.samples, plan.count)
+        ShardedSamples(plan.validation)
+    if "touching" in measures:
+        open_dataset("synthetic", plan.touching)
+
+
 def main(words: Sequence[str] | None = None) -> None:
     given = options().parse_args(words)
     use_threads(given.threads)
     plan = WsimPlan(**plan_options(given), touching=given.touching.absolute())
     parts = [part for part in PARTS if part in given.parts or "all" in given.parts]
-    seeds = given.seeds or [0, 1, 2]
-    for measure, arm in ASKED.arms(parts, given.steps, seeds, not given.seeds):
-        file = given.results / measure / f"{arm}.json"
+    asked = ASKED.arms(parts, given.steps, given.seeds or [0, 1, 2], not given.seeds)
+    files = {(measure, arm): given.results / measure / f"{arm}.json" for measure, arm in asked}
+    missing = {each: file for each, file in files.items() if not file.exists()}
+    require_sources(plan, {measure for measure, _ in missing})
+    for (measure, arm), file in missing.items():
         measured(file, arm, plan, partial(result_of, measure, arm, plan))
+    if not missing:
+        print(f"nothing left to measure in {given.results}", file=sys.stderr)
     if given.results == RESULTS:
         write_page()
+        print(PAGE, file=sys.stderr)
 
 
 if __name__ == "__main__":

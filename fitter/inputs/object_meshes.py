@@ -93,11 +93,15 @@ def _read(path: Path, size: int, time: int, close: Closing | None) -> ObjectMesh
     except Exception as error:
         # A damaged file raises nearly anything, from wherever its parts are put together.
         raise InputError("object.mesh_unreadable", file=path, reason=_reason(error)) from error
+    if len(faces) == 0:
+        raise InputError("object.mesh_no_triangles", file=path)
     return object_mesh(vertices, faces, str(path), close)
 
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line."""
+    if isinstance(error, FileNotFoundError):
+        return "no file there"
     said = error.strerror if isinstance(error, OSError) else None
     return " ".join((said or str(error)).split()) or type(error).__name__
 
@@ -210,7 +214,7 @@ def _filled(points: np.ndarray, corners: np.ndarray, where: str) -> np.ndarray:
     try:
         return closed(torch.from_numpy(corners), len(points)).numpy()
     except InputError as error:
-        raise error.about(file=where) from error
+        raise InputError("object.mesh_holes", file=where) from error
 
 
 def _hull(points: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitter.config.options import Config
@@ -119,10 +120,18 @@ def _empty_summary(
         broken=[*([gone] if gone else []), *inputs.source.broken],
         trusts_intrinsics=request.dataset is not None and request.intrinsics is None,
         gives_keypoints=not inputs.given.detects,
-        folder=inputs.folder,
+        folder=_folder_of_images(request, inputs),
         unit=inputs.unit,
         cameras=() if store.rig is None else store.rig.names,
     )
+
+
+def _folder_of_images(request: RunRequest, inputs: RunInputs) -> Path | None:
+    """Where the images lie by their names: their folder, or that of the data set."""
+    if request.dataset is None:
+        return inputs.folder
+    folder, name = Path(request.images[0]), next(iter(inputs.listing), None)
+    return folder if name is not None and (folder / name).is_file() else None
 
 
 def _workers(

@@ -18,7 +18,16 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
     "image.far_too_large": ("is too large", "are too large", "make them smaller"),
     "image.too_small": ("is too small", "are too small", "give larger ones"),
     "keypoints.": ("has unusable keypoints", "have unusable keypoints", "see docs/inputs.md"),
-    "json.": ("lacks a file that was promised", "lack files that were promised", "see its name"),
+    "json.": (
+        "has an unreadable file beside it",
+        "have unreadable files beside them",
+        "copy or write them anew",
+    ),
+    "json.missing": (
+        "lacks a file that was promised",
+        "lack files that were promised",
+        "see their names",
+    ),
     "intrinsics.": ("has no usable K", "have no usable K", "see docs/inputs.md"),
     "lens.": ("has no usable lens", "have no usable lens", "see docs/inputs.md"),
     "video.": (
@@ -47,6 +56,7 @@ _KINDS: Mapping[str, tuple[str, str, str]] = {
         "does the server answer?",
     ),
     "mask.": ("has an unusable mask", "have unusable masks", "see docs/inputs.md"),
+    "dataset.no_mesh": ("lacks an object's mesh", "lack objects' meshes", "see docs/inputs.md"),
     "object": ("has unusable objects", "have unusable objects", "see docs/inputs.md"),
     "worker.undetectable": (
         "ended its process or took too long",

@@ -250,8 +250,9 @@ class Summary:
         self.to_match += sum(view.view_status == "ok" for view in row.views) > 1
 
     def _add_contact(self, name: str, hands: Sequence[HandRow]) -> None:
-        """Count what is said of the valid hands of an image and what they touch."""
-        self.deep += sum((hand.penetration_depth or 0) > DEEP for hand in hands)
+        """Count what is said of the hands of an image and what they touch; refused ones, too, of
+        their objects, which may be why."""
+        self.deep += sum(hand.valid and (hand.penetration_depth or 0) > DEEP for hand in hands)
         gaps = [hand.object_gap for hand in hands if hand.object_gap is not None]
         self.deep_in_objects += sum(gap < -DEEP for gap in gaps)
         if gaps and min(gaps) > FAR_OBJECT:
@@ -276,7 +277,7 @@ class Summary:
             self.camera_notes.add(name, row)
         self.with_hands += any(hand.valid for hand in row.hands)
         self.hands += sum(hand.valid for hand in row.hands)
-        self._add_contact(name, [hand for hand in row.hands if hand.valid])
+        self._add_contact(name, row.hands)
         self.masks_rejected += sum(hand.mask_source == "rejected" for hand in row.hands)
         self.refused += sum(hand.is_refused for hand in row.hands)
         self.beyond += row.hands_beyond or 0

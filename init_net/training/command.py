@@ -260,19 +260,20 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> int:
         return EXIT_OK
     ranks.require_even(config.optimiser.batch_size)
     overwrite = _checked(options, config, out, console)
-    if overwrite or find_checkpoint(out) is None:
-        network = begun(config)
-    else:  # which holds all weights
-        network = build_network(config.network, config.run.seed)
-    # Before anything is rendered; a machine that only renders needs none.
-    device = None if options.prepare_only else ranks.device(choose_device(config.run.device))
-    if ranks.is_first:
-        prepare_all(config, console)
-    if device is None:
+    if options.prepare_only:  # which needs no weights to begin with, and no device
+        if ranks.is_first:
+            prepare_all(config, console)
         sets = (*config.stored.values(), *config.held_out)
         where = " and ".join(str(folder_of(samples)) for samples in sets)
         say(console, f"samples are in {where or 'no folder: hands are posed as it learns'}")
         return EXIT_OK
+    if overwrite or find_checkpoint(out) is None:
+        network = begun(config)
+    else:  # which holds all weights
+        network = build_network(config.network, config.run.seed)
+    device = ranks.device(choose_device(config.run.device))  # before anything is rendered
+    if ranks.is_first:
+        prepare_all(config, console)
     request = _Request(config, network, out, options.typed, overwrite, console, ranks)
     with ranks.joined(device):
         status = _train(request, device)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from init_net.training.loss_weights import MeshWeights
 from init_net.weights import load_network
+from tests.support.errors import raises
 
 ENCODER = "mobilenetv3_small_050"
 
@@ -98,6 +99,14 @@ def test_the_first_seed_of_everything_comes_before_the_second_of_what_decides():
     first, second = ([("meshes", f"{name}-9-{seed}") for name in names] for seed in (0, 2))
     assert found == [*gap, *first, ("twists", "integrated-9-0"), ("meshes", "mask-9-0"), *second,
                      ("twists", "integrated-9-2")]  # fmt: skip
+
+
+def test_what_is_not_there_is_said_before_anything_is_trained(tmp_path):
+    places = {name: tmp_path / name for name in ("work", "results", "samples", "validation")}
+    words = [str(word) for name, place in places.items() for word in (f"--{name}", place)]
+    with raises("samples.no_manifest", file=places["samples"]):
+        wsim.main(["gap", "table2", *words])
+    assert not places["work"].exists()
 
 
 def write(folder, part, arm, seed, **said):

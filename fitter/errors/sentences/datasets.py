@@ -12,7 +12,7 @@ SENTENCES: dict[str, str] = {
     "{folder}, found none",
     "dataset.no_masks": "expected masks of at least one image of {dataset} in {folder}, found none",
     "dataset.no_objects": "expected an object with a mesh in at least one image of {dataset} in "
-    "{folder}, found none; --object-models says where the meshes are",
+    "{folder}, found none; if it has objects, --object-models says where their meshes are",
     "dataset.no_mesh": "expected the mesh of {name!r} in the data set's folder models, or in the "
     "folder that --object-models says, found none",
     "dataset.models_unused": "expected --use objects beside it, found none",

@@ -30,11 +30,15 @@ _MESHES = {
     "object.mesh_faces": "expected at most {most:,} triangles, found {found:,}; simplify the mesh, "
     "since nothing finer than a finger matters",
     "object.mesh_flat": "expected a body, found a mesh without volume",
+    "object.mesh_holes": "expected holes that a fan each closes, found holes that meet, edges of "
+    "more than two triangles, or triangles that face opposite ways; close the mesh, or give its "
+    "convex hull",
     "object.mesh_kind": "expected a mesh that ends in {known}, found {found}",
     "object.mesh_large": "expected metres and at most {most:g} across, found {found:.4g}, probably "
     "millimetres of something {metres:.2g} m across",
     "object.mesh_missing": "expected the mesh {mesh!r} at {looked}, found no file there",
     "object.mesh_not_finite": "expected finite vertices, found {found} of {count} that are not",
+    "object.mesh_no_triangles": "expected triangles, between which there is an inside, found none",
     "object.mesh_open": "expected a closed mesh, found {found} of {count} edges open; close it, or "
     'write "close": "holes" beside it to fill its holes, or "hull" to take its convex hull',
     "object.mesh_small": "expected metres and at least {least:g} across, found {found:.2g}",
@@ -51,8 +55,8 @@ _POSES = {
     "object.far": "expected {name} within {most:g} m, found it {found:.4g} m away, probably "
     "millimetres",
     "object.mirrored": "expected a rotation, found one that mirrors",
-    "object.no_camera": "expected the K in which the objects of {image!r} are placed, from "
-    "--intrinsics or beside them, found none",
+    "object.no_camera": "expected the K in which the objects of {image!r} are placed, given "
+    "(--intrinsics; K in Python) or beside them, found none",
     "object.outside": "expected {name} within the {width} x {height} pixels of {image!r}, found it "
     "at x {columns} and y {rows}; is this the pose of another picture?",
     "object.pose": "expected a 4x4 matrix that ends in 0, 0, 0, 1, found {found}",

@@ -128,6 +128,10 @@ def test_the_store_holds_what_the_data_set_says(name, tmp_path, say, monkeypatch
             )
             fitted += 1
     assert fitted
+    # Where pages find the photographs, if names are those of files.
+    is_there = (folder / sorted(names)[0]).is_file()
+    assert is_there or name not in ("coco", "freihand", "synthetic")
+    assert (f"--images {folder}\n" in told.err) == is_there
     told = say("--dataset", name, folder, "--out", out, *options, "--resume")
     assert "nothing left to do" in told.err and "changed" not in told.err
 

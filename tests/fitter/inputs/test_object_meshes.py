@@ -72,7 +72,7 @@ def test_holes_are_filled_and_what_is_no_hole_is_refused():
     assert len(whole.faces) == len(cup.faces)
     faces = box().faces.copy()
     faces[0] = faces[0, ::-1]
-    with raises("contact.not_manifold", file="turned"):
+    with raises("object.mesh_holes", file="turned"):
         object_mesh(box().vertices, faces, "turned", "holes")
 
 
@@ -129,8 +129,11 @@ def test_arrays_of_too_many_faces_are_refused():
 
 
 def test_files_that_are_no_mesh_are_refused(tmp_path):
-    with raises("object.no_mesh"):
+    with raises("object.no_mesh", reason="no file there"):
         read_object_mesh(tmp_path / "none.obj")
+    trimesh.PointCloud(box().vertices).export(tmp_path / "points.ply")
+    with raises("object.mesh_no_triangles"):
+        read_object_mesh(tmp_path / "points.ply")
     with raises("object.no_mesh"):
         read_object_mesh(tmp_path / "nul\0.obj")
     with raises("object.mesh_kind", found=".txt"):
@@ -143,7 +146,7 @@ def test_files_that_are_no_mesh_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(Exception) as raised:
             read_object_mesh(path)
-        assert raised.value.code in ("object.mesh_unreadable", "object.mesh_empty"), ending
+        assert raised.value.code in ("object.mesh_unreadable", "object.mesh_no_triangles"), ending
 
 
 def test_no_other_file_is_read(tmp_path, monkeypatch):

@@ -132,10 +132,14 @@ def test_what_to_do_next_is_said_where_there_are_hands():
         ([HandRow(object_gap=0.07), HandRow(object_gap=0.05)], None),
     ],
 )
-def test_what_is_wrong_between_hands_and_what_they_touch_is_said(hands, said):
-    valid = tuple(replace(hand, valid=True, score=0.9) for hand in hands)
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_what_is_wrong_between_hands_and_what_they_touch_is_said(hands, said, is_valid):
+    """Of known objects also where the hand was refused."""
+    if any(hand.penetration_depth for hand in hands) and not is_valid:
+        said = None
+    rows = tuple(replace(hand, valid=is_valid, score=0.9) for hand in hands)
     summary, told = Summary(seconds=1.0), []
-    summary.add([FittedBatch(0, ["a.jpg"], [ImageRow(image_status="ok", hands=valid)], 0)])
+    summary.add([FittedBatch(0, ["a.jpg"], [ImageRow(image_status="ok", hands=rows)], 0)])
     report(summary, Path("r.zarr"), None, told.append)
     found = [line for line in told if "deep in" in line or "every hand" in line]
     assert len(found) == (said is not None)
