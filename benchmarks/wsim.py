@@ -13,9 +13,9 @@ parameters   what they left open: the first norms of eq. 4 alone
 gap          3.2: joints that a regressor finds on posed meshes, before and after the JointVAE
 all, page    all of them; nothing: the page's tables are made of what is there
 
-Pairs of hands are rendered by ``synth-hands --count 300 --out data/touching --interaction hands
---size 256 --seed 4000``: the first 70 % of a random order are learned from, the others measured.
-All other samples are rendered ones that the detector has looked at (``train-hands wsim
+Pairs of hands are rendered by ``synth-hands --count 300 --out data/wsim_touching --interaction
+hands --size 256 --seed 4000``: the first 70 % of a random order are learned from, the others
+measured. All other samples are rendered ones that the detector has looked at (``train-hands wsim
 --prepare-only`` makes them, see docs/wsim.md): the first 70 % are learned from, others are measured
 on. Every training and every measurement is kept, a JSON file each in ``benchmarks/results/wsim``:
 the same command goes on after a stop, does what is missing, and, unless ``--results`` is another
@@ -68,16 +68,7 @@ TABLE_1 = (
 )
 """What decides comes first."""
 
-TABLE_2 = (
-    "touching",
-    "refined",
-    "refined-fast",
-    "refined-faster",
-    "refined-weighed",
-    "refined-heavy",
-    "refined-raised",
-    "longer",
-)
+TABLE_2 = tuple(name for name, recipe in RECIPES.items() if recipe.start is not None)
 """As printed, and at other rates and weights."""
 
 PARTS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -185,8 +176,8 @@ def options() -> argparse.ArgumentParser:
         [*PARTS, "all", "page"],
         RESULTS,
     )
-    said.add_argument("--touching", type=Path, default=Path("data/touching"), metavar="DIR",
-                      help="pairs of hands (default: data/touching)")  # fmt: skip
+    said.add_argument("--touching", type=Path, default=Path("data/wsim_touching"), metavar="DIR",
+                      help="pairs of hands (default: data/wsim_touching)")  # fmt: skip
     add_counts(said, ("--steps", STEPS, "of each arm"))
     return said
 

@@ -22,7 +22,7 @@ from fitter.records import HandParams
 from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.things_depth import things_depth
 from fitter.solvers import SolverResult, Status
-from fitter.solvers.states import map_tensors, select
+from fitter.solvers.states import map_tensors, select, where
 
 DEEP = 0.002
 """Metres in one of its objects from which on a hand is fitted again. Known surfaces are where they
@@ -36,8 +36,8 @@ Solve = Callable[[LeastSquaresObjective, HandParams], SolverResult[HandParams]]
 
 
 def tried_shifts(stage: StageConfig) -> list[float]:
-    """Those of `SHIFTS` from which a stage fits hands again: as far as objects draw them back to
-    where they touch."""
+    """Those of `SHIFTS` from which a stage fits hands again: none where it pushes no hand out of
+    objects, and no farther than its `contact_reach`."""
     if stage.energies.get("object_penetration", 0.0) == 0:
         return []
     return [shift for shift in SHIFTS if abs(shift) <= stage.contact_reach]
@@ -68,30 +68,38 @@ def out_of_objects(
     stuck = (deep & (result.status != int(Status.DIVERGED))).nonzero().flatten()
     if len(stuck) == 0:
         return result
-    count = len(stuck)
-    first = torch.arange(count, device=stuck.device)
-    of_again = first.repeat_interleave(len(shifts))
-    start = _shifted(select(result.params, stuck[of_again]), vertices[stuck].mean(1), shifts)
-    before, again = select(result, stuck), solve(problem.select(stuck[of_again]), start)
-    tried = map_tensors(lambda *parts: torch.cat(parts), before, again)
-    of_tried, view = torch.cat([first, of_again]), problem.task.view
-    things = things_depth(objects[stuck], view.intrinsics[stuck], view.size)[of_tried]
-    cost = tried.cost + _hidden_cost(problem.select(stuck[of_tried]), tried.params, things)
-    cost = torch.where(tried.status == int(Status.DIVERGED), torch.inf, cost)
-    best = torch.cat([cost[:count, None], cost[count:].view(count, -1)], 1).argmin(1)
-    kept = torch.where(best == 0, first, count + first * len(shifts) + best - 1)
-    steps = before.iterations + again.iterations.view(count, -1).sum(1)
-    return result.with_rows(stuck, replace(select(tried, kept), iterations=steps))
+    before = select(result, stuck)
+    start = _shifted(before.params, vertices[stuck].mean(1), shifts)
+    each = stuck.repeat_interleave(len(shifts))
+    again = solve(problem.select(each), start)
+    view = problem.task.view
+    things = things_depth(objects[stuck], view.intrinsics[stuck], view.size)
+    own = _costs(problem.select(stuck), before, things)
+    other = _costs(problem.select(each), again, things.repeat_interleave(len(shifts), 0))
+    best = torch.cat([own[:, None], other.view(len(stuck), -1)], 1).argmin(1)  # 0 is as it was
+    first = torch.arange(0, len(each), len(shifts), device=best.device)
+    kept = where(best > 0, select(again, first + (best - 1).clamp_min(0)), before)
+    steps = before.iterations + again.iterations.view(len(stuck), -1).sum(1)
+    return result.with_rows(stuck, replace(kept, iterations=steps))
 
 
 def _shifted(hands: HandParams, middle: Tensor, shifts: list[float]) -> HandParams:
-    """S hands for each of n, whose middles are at (n, 3) metres, each at another of S shifts; none
-    comes nearer than half its distance."""
+    """Each of n hands, whose middles are at (n, 3) metres, at each of S shifts, (n S); none comes
+    nearer than half its distance."""
     depth = middle[:, 2:]
     moves = torch.maximum(middle.new_tensor(shifts), -0.5 * depth)
     # 1 in z: moved by it, a hand stays where it is in the image.
     moved = moves[..., None] * (middle / depth)[:, None]
+    hands = map_tensors(lambda each: each.repeat_interleave(len(shifts), 0), hands)
     return replace(hands, transl=hands.transl + moved.flatten(0, 1).to(hands.transl))
+
+
+def _costs(
+    problem: LeastSquaresObjective, result: SolverResult[HandParams], things: Tensor
+) -> Tensor:
+    """(B,) by which results are compared, things standing at (B, S, S) metres before the hands."""
+    cost = result.cost + _hidden_cost(problem, result.params, things)
+    return torch.where(result.status == int(Status.DIVERGED), torch.inf, cost)
 
 
 def _vertices(problem: LeastSquaresObjective, hands: HandParams) -> Tensor:

@@ -22,7 +22,7 @@ DEEP = 0.005
 """Metres: deeper than skin gives way."""
 
 FAR_OBJECT = 0.06
-"""Metres from every hand: farther than objects draw hands, see `StageConfig.contact_reach`."""
+"""Metres from every hand: farther than the stages of our presets draw hands to objects."""
 
 LISTED_FAILURES = 20
 """Failures that the summary spells out; the table of failures has all."""

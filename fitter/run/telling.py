@@ -11,7 +11,7 @@ from fitter.run.summary import DEEP, FAR_OBJECT, Summary, Told
 from fitter.system.messages import count
 
 _NAMED_IMAGES = 5
-"""Missing images that are named."""
+"""Images that a line names."""
 
 _FEWEST_FOR_RATE = 10
 """Images from which on the summary says how many are done in a second: of fewer the start counts
@@ -85,12 +85,10 @@ def _say_contact(summary: Summary, say: Callable[[str], None]) -> None:
         )
     apart = summary.objects_apart
     if apart.count:
-        names = ", ".join(apart.first[:_NAMED_IMAGES])
-        more = ", …" if apart.count > _NAMED_IMAGES else ""
         say(
             f"known objects are more than {100 * FAR_OBJECT:g} cm from every hand in "
-            f"{count(apart.count, 'image')} ({names}{more}), too far to draw them: are they "
-            "objects of these images, in metres and in their cameras?"
+            f"{count(apart.count, 'image')} ({_named(apart)}): are they objects of these images, "
+            "in metres and in their cameras?"
         )
 
 
@@ -100,7 +98,7 @@ def _say_given(summary: Summary, say: Callable[[str], None]) -> None:
         ("masks found", summary.masks_found),
         ("objects known", summary.objects_found),
     ):
-        if found is not None:
+        if found is not None and summary.images:
             images = count(found, "image")
             if not summary.cameras:
                 images = f"{found} of {count(summary.images, 'image')}"
@@ -150,11 +148,9 @@ def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
     """What became of the views of frames."""
     missing = summary.views_missing
     if missing.count:
-        names = missing.first[:_NAMED_IMAGES]
-        more = ", …" if missing.count > len(names) else ""
         say(
-            f"{count(missing.count, 'missing image')} ({', '.join(names)}{more}): their "
-            "frames were fitted to the other views"
+            f"{count(missing.count, 'missing image')} ({_named(missing)}): their frames were "
+            "fitted to the other views"
         )
     if summary.hands_together or summary.hands_of_one:
         say(
@@ -172,6 +168,12 @@ def _say_views(summary: Summary, say: Callable[[str], None]) -> None:
     if summary.view_hands_beyond:
         times = count(summary.view_hands_beyond, "time")
         say(f"{times} a view shows a hand that is not stored, view_hands_beyond says where")
+
+
+def _named(images: Told) -> str:
+    """The first of some images by their names."""
+    more = ", …" if images.count > _NAMED_IMAGES else ""
+    return ", ".join(images.first[:_NAMED_IMAGES]) + more
 
 
 def _say_left(summary: Summary, say: Callable[[str], None]) -> None:

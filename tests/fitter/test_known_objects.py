@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,15 @@ from datasets.synthetic.touching.engine import InteractionEngine
 from fitter import HandFitter
 from fitter.contact import PosedObject, Surface, closed
 from fitter.fitted_hand import FittedHand
+from fitter.hand_models import load_hand_model
+from fitter.hand_slots import beside_objects
 from fitter.metrics import penetration_depth
+from fitter.store.schema import HandRow
+from tests.support.held_things import ball_at
 
-GRASPS = (5,)
-"""Of seed 9000: one whose hand, fitted alone, lies deep in what it holds."""
+GRASPS = (5, 11)
+"""Of seed 9000: hands that, fitted alone, lie deep in what they hold; the second comes out of it
+only from another place."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,22 @@ def depth(hand: FittedHand, thing: PosedObject) -> float:
     return 1000 * float(penetration_depth(fitted, body, None).maximum[0])
 
 
+def test_the_gap_of_a_left_hand_is_that_of_its_mirror_image():
+    model = load_hand_model("open_hand", dtype=torch.float64)
+    right = model.v_template.numpy() + [0.0, 0.0, 0.5]
+    mirrored = right * [-1.0, 1.0, 1.0]
+    refiner = SimpleNamespace(
+        model=SimpleNamespace(closed_faces=closed(model.faces, len(right)))
+    )  # fmt: skip
+    gaps = []
+    for side, vertices in (("right", right), ("left", mirrored)):
+        meshes = SimpleNamespace(vertices=lambda row, found=vertices: found)
+        slot = SimpleNamespace(objects=(ball_at(tuple(vertices.mean(0)), 0.004),))
+        row = beside_objects(HandRow(valid=True, side=side, score=0.5), slot, meshes, refiner)
+        gaps.append(row.object_gap)
+    assert gaps[0] < -0.005 and gaps[1] == pytest.approx(gaps[0], abs=1e-6)
+
+
 def test_a_hand_is_less_in_the_object_that_is_known(grasps):
     things = [own[0] for own in grasps["objects"]]
     with HandFitter(device="cpu", max_hands=1) as fitter:
@@ -53,6 +76,7 @@ def test_a_hand_is_less_in_the_object_that_is_known(grasps):
         assert hands[0].object_gap is not None
         assert -1000 * hands[0].object_gap == pytest.approx(deep, abs=1e-3)
     assert unknown[0][0].object_gap is None and none[0][0].object_gap is None
+    assert after[1] < 5 < 8 < before[1]
     assert before.min() > 2 and (after < before).all() and after.sum() < 0.6 * before.sum()
     for one, other in zip(none, unknown, strict=True):
         np.testing.assert_array_equal(one[0].vertices, other[0].vertices)

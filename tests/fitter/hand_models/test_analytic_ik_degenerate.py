@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import roma
 import torch
 from torch import Tensor
 
@@ -97,6 +98,21 @@ class TestWhatIsNoHand:
         finite = torch.cat([*values, given.grad.flatten(1)], 1).isfinite().all(1)
         finite = finite.view(len(DEGENERATE), len(hands)).all(1)
         assert [c.__name__ for c, ok in zip(DEGENERATE, finite, strict=True) if not ok] == []
+
+    def test_what_is_decomposed_has_the_size_that_gradients_are_damped_at(self, bare, monkeypatch):
+        """roma damps the gradient of a palm on a line by 1e-5, in the unit of what it is given;
+        beside numbers of 1e5 and more nothing would be damped, and rounding decides whether the
+        gradient is finite."""
+        taken = []
+        whole = roma.special_procrustes
+        monkeypatch.setattr(
+            roma, "special_procrustes", lambda given: taken.append(given) or whole(given)
+        )
+        hands = pose_keypoints(bare.model, rest_params())[1]
+        for change in (huge, a_huge_palm_on_a_line, tiny):
+            inverse_kinematics(bare.model, change(hands.clone()), rest_params().betas)
+        sizes = [given.norm().item() for given in taken]
+        assert min(sizes) > 0.1 and max(sizes) <= 1 + 1e-9
 
     @pytest.mark.parametrize("joint", [1, 2, 13, 14])
     @pytest.mark.parametrize("off", [0.0, 1e-9, 1e-7, 1e-3])

@@ -16,7 +16,7 @@ from fitter.raster import MeshTopology, rasterize
 from fitter.refinement.least_squares import LeastSquaresObjective
 from fitter.refinement.scene import SceneModel
 from fitter.refinement.stuck import DEEP, SHIFTS, out_of_objects, tried_shifts
-from fitter.solvers import LevenbergMarquardt, Status, levenberg_marquardt
+from fitter.solvers import LevenbergMarquardt, SolverResult, Status, levenberg_marquardt
 from tests.support.held_things import ball_at
 from tests.support.refine_scenes import scene_model, task_of, true_hands, view_of
 
@@ -142,6 +142,49 @@ def test_what_diverges_is_neither_fitted_again_nor_kept(model, hands, middles):
     assert torch.equal(after.params.transl, before.params.transl)
     assert torch.equal(after.cost, before.cost) and torch.equal(after.status, before.status)
     assert after.iterations[STUCK] > before.iterations[STUCK]
+
+
+@pytest.mark.parametrize("place", range(len(SHIFTS) + 1))
+def test_what_costs_least_is_kept(model, hands, middles, place):
+    """As it was, or any of the places."""
+    problem = problem_of(model, hands, things_in(model, middles, STUCK))
+    before = solved(model)(problem, hands)
+    cost = before.cost.clone()
+    cost[STUCK] = -1e9 if place == 0 else 0.0
+    before, starts = replace(before, cost=cost), []
+
+    def as_they_are(part, start):
+        starts.append(start)
+        count = len(start.transl)
+        cost = torch.zeros(count, dtype=torch.float64)
+        cost[place - 1] = -1e9 * (place > 0)
+        steps = torch.full((count,), 7)
+        return SolverResult(start, cost, steps, torch.zeros_like(steps) + int(Status.CONVERGED))
+
+    after = out_of_objects(problem, before, as_they_are)
+    (tried,) = starts
+    kept = before.params.transl[STUCK] if place == 0 else tried.transl[place - 1]
+    assert torch.equal(after.params.transl[STUCK], kept)
+    assert after.cost[STUCK] == -1e9
+    assert after.iterations[STUCK] == before.iterations[STUCK] + 7 * len(SHIFTS)
+
+
+@pytest.mark.parametrize("radius", [0.003, 0.3])
+def test_a_hand_is_stuck_whichever_is_in_the_other(model, hands, radius):
+    """The small ball lies in the flesh around a knuckle, between all vertices of the hand; the
+    whole hand lies in the large one, far from its surface."""
+    knuckle = model.hand(hands).joints[STUCK, 4].tolist()
+    things = [[ball_at(tuple(knuckle), radius)] if k == STUCK else [] for k in range(3)]
+    objects = KnownObjects.of(things, [False] * 3, model.closed_faces)
+    alone = problem_of(model, hands, KnownObjects.of([[]] * 3, [False] * 3, model.closed_faces))
+    before, tried = solved(model)(alone, hands), []
+
+    def watched(part, start):
+        tried.append(len(start.transl))
+        return solved(model)(part, start)
+
+    out_of_objects(problem_of(model, hands, objects), before, watched)
+    assert tried == [len(SHIFTS)]
 
 
 def test_no_hand_is_tried_behind_the_camera(model, hands, middles):
