@@ -8,11 +8,13 @@ its mesh and pose given (`--objects`). Of both: M-PD, the deepest vertex of hand
 other (Yu et al., CVPR 2023, section 4.3), and the share of hands with more than 1 mm of it;
 precision and recall of contact within 3 mm; the error of keypoints after Procrustes, and as they
 are in the camera. The truth's own M-PD stands beside them. What is measured of a grasp is a line of
-FOLDER/CONFIG.jsonl, so that a run that was stopped goes on.
+a file in FOLDER, named by the configuration and the code that fits, so that a run that was stopped
+goes on, and no other one does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +27,7 @@ from measuring import BenchmarkError, parser, positive, run_command, use_threads
 from rich.console import Console
 from rich.table import Table
 
+import fitter
 from datasets.annotations import AnnotatedHand, AnnotatedImage
 from datasets.readers import open_dataset
 from fitter import HandFitter, metrics
@@ -76,6 +79,14 @@ class Grasps:
         self.fitter = HandFitter(device="cpu", max_hands=2, config=config)
         self.model: HandModel = load_hand_model("open_hand", dtype=torch.float64)
         self.faces = closed(self.model.faces, len(self.model.v_template))
+
+    @property
+    def digest(self) -> str:
+        """Of what fits: of the configuration, and of the code of `fitter`."""
+        root = Path(fitter.__file__).parent
+        code = [path.read_bytes() for path in sorted(root.rglob("*.py"))]
+        said = json.dumps(self.fitter.config.model_dump(mode="json"), sort_keys=True).encode()
+        return hashlib.sha256(b"".join([said, *code])).hexdigest()[:16]
 
     def measured(self, place: int, arms: Sequence[str] = ARMS) -> Iterator[Measured]:
         """Of image `place` a line for each of some arms."""
@@ -141,7 +152,11 @@ def summary(lines: Sequence[Measured]) -> dict[str, dict[str, float]]:
     """By arm: counts, means, medians and shares over the hands that both arms have found; "nearer"
     is how much nearer to the truth hands lie in the camera than those of the first arm."""
     arms = {arm: {one.name: one for one in lines if one.arm == arm} for arm in ARMS}
-    both = [name for name, one in arms[ARMS[0]].items() if one.found and arms[ARMS[1]][name].found]
+    both = [
+        name
+        for name, one in arms[ARMS[0]].items()
+        if one.found and name in arms[ARMS[1]] and arms[ARMS[1]][name].found
+    ]
     found: dict[str, dict[str, float]] = {}
     for arm, by_name in arms.items():
         own = [by_name[name] for name in both]
@@ -172,7 +187,7 @@ def summary(lines: Sequence[Measured]) -> dict[str, dict[str, float]]:
             "raw": mean("raw"),
             "raw, median": median("raw"),
             "nearer": float(nearer.mean()) if own else np.nan,
-            "nearer, se": float(nearer.std() / np.sqrt(len(own))) if own else np.nan,
+            "nearer, se": float(nearer.std(ddof=1) / np.sqrt(len(own))) if len(own) > 1 else np.nan,
             "nearer, share": float((nearer > 0).mean()) if own else np.nan,
         }
     return found
@@ -223,7 +238,7 @@ def main() -> None:
     if len(first.hands) != 1 or not first.objects:
         found = f"{len(first.hands)} and {len(first.objects)}"
         raise BenchmarkError(f"{first.name}: expected one hand and objects, found {found}")
-    lines = run(grasps, given.folder / f"{Path(given.config).stem}.jsonl", given.count)
+    lines = run(grasps, given.folder / f"{grasps.digest}.jsonl", given.count)
     found = summary(lines)
     Console().print(table(found))
     write_json(given.json, {"folder": given.folder.name, "config": given.config, "arms": found})
