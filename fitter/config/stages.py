@@ -99,6 +99,11 @@ class StageConfig(Section):
         gt=0,
         description="metres from a known object within which object_attraction pulls",
     )
+    out_of_objects: bool = Field(
+        default=False,
+        description="lm alone: hands that end more than 2 mm in a known object are fitted again "
+        "from six places along their line of sight, and what costs least is kept",
+    )
     photometric_scale: float = Field(
         default=16.0,
         gt=0,
@@ -139,6 +144,10 @@ class StageConfig(Section):
     def _fits_together(self) -> Self:
         if self.solver == "lm":
             self._fits_least_squares()
+        if self.out_of_objects and "object_penetration" not in self._weighted:
+            raise mistake("stages.not_out_of_objects")
+        if self.out_of_objects and self.solver != "lm":
+            raise mistake("stages.out_of_objects_solver", found=self.solver)
         if twice := sorted(name for name in set(self.free) if self.free.count(name) > 1):
             raise mistake("stages.free_twice", found=twice[0])
         if strange := sorted(set(self.rates) - set(self.free)):
@@ -238,7 +247,9 @@ class RefineConfig(Section):
         return self
 
 
-def _contour(band: float, penetration: float, reach: float) -> StageConfig:
+def _contour(
+    band: float, penetration: float, reach: float, out_of_objects: bool = False
+) -> StageConfig:
     return StageConfig(
         solver="lm",
         iterations=15,
@@ -257,6 +268,7 @@ def _contour(band: float, penetration: float, reach: float) -> StageConfig:
             "motion_prior": 1.0,
         },
         contact_reach=reach,
+        out_of_objects=out_of_objects,
         band=band,
         tolerance=1e-3,
     )
@@ -264,9 +276,10 @@ def _contour(band: float, penetration: float, reach: float) -> StageConfig:
 
 DEFAULT_STAGES: dict[str, StageConfig] = {
     # A wide band sees the mask's outline from afar, a narrow one follows it. A known object draws a
-    # hand from afar, too, then what is right before it.
+    # hand from afar, too, then what is right before it. What is stuck in one is fitted again before
+    # that, when the hand is nearly where it stays.
     "coarse": _contour(6.0, 1e6, 0.06),
-    "middle": _contour(3.0, 1e6, 0.06),
+    "middle": _contour(3.0, 1e6, 0.06, out_of_objects=True),
     "contour": _contour(1.5, 1e7, 0.005),
 }
 """What `default.yaml` holds."""

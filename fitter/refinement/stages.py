@@ -127,7 +127,7 @@ def _least_squares(task: StageTask, params: SceneParams, stage: StageConfig) -> 
     with torch.inference_mode():
         problem = _least_squares_problem(task, stage, params)
         result = solved(problem, params.hand.to(torch.float64))
-        if isinstance(problem, LeastSquaresObjective):  # several views say where a hand is
+        if stage.out_of_objects and isinstance(problem, LeastSquaresObjective):
             result = out_of_objects(problem, result, solved)
         hand = task.known.sized(size, result.params)
     result, hand = result.map(torch.clone), hand.map(torch.clone)

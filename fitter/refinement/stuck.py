@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from fitter.camera import project
-from fitter.config.stages import StageConfig
 from fitter.contact import Surface, contacts
 from fitter.energies.known_objects import KnownObjects
 from fitter.raster import rasterize
@@ -35,19 +34,11 @@ Solve = Callable[[LeastSquaresObjective, HandParams], SolverResult[HandParams]]
 """A stage's solver: what it minimises, and where it begins."""
 
 
-def tried_shifts(stage: StageConfig) -> list[float]:
-    """Those of `SHIFTS` from which a stage fits hands again: none where it pushes no hand out of
-    objects, and no farther than its `contact_reach`."""
-    if stage.energies.get("object_penetration", 0.0) == 0:
-        return []
-    return [shift for shift in SHIFTS if abs(shift) <= stage.contact_reach]
-
-
 def out_of_objects(
     problem: LeastSquaresObjective, result: SolverResult[HandParams], solve: Solve
 ) -> SolverResult[HandParams]:
     """Fit the hands again that a stage left more than `DEEP` in an object, from each of
-    `tried_shifts`, and keep what costs least.
+    `SHIFTS`, and keep what costs least.
 
     For this comparison a pixel of the silhouette in which an object stands in front shows no hand,
     so that the mask says who is in front. The silhouette of the stage itself knows of no objects.
@@ -60,8 +51,8 @@ def out_of_objects(
     Returns:
         The result with what is kept; its cost is the stage's own, and may be higher than it was.
     """
-    objects, shifts = problem.task.objects, tried_shifts(problem.stage)
-    if objects is None or not shifts:
+    objects = problem.task.objects
+    if objects is None:
         return result
     vertices = _vertices(problem, result.params)
     deep = _depths(objects, vertices).nan_to_num() > DEEP
@@ -69,28 +60,28 @@ def out_of_objects(
     if len(stuck) == 0:
         return result
     before = select(result, stuck)
-    start = _shifted(before.params, vertices[stuck].mean(1), shifts)
-    each = stuck.repeat_interleave(len(shifts))
+    start = _shifted(before.params, vertices[stuck].mean(1))
+    each = stuck.repeat_interleave(len(SHIFTS))
     again = solve(problem.select(each), start)
     view = problem.task.view
     things = things_depth(objects[stuck], view.intrinsics[stuck], view.size)
     own = _costs(problem.select(stuck), before, things)
-    other = _costs(problem.select(each), again, things.repeat_interleave(len(shifts), 0))
+    other = _costs(problem.select(each), again, things.repeat_interleave(len(SHIFTS), 0))
     best = torch.cat([own[:, None], other.view(len(stuck), -1)], 1).argmin(1)  # 0 is as it was
-    first = torch.arange(0, len(each), len(shifts), device=best.device)
+    first = torch.arange(0, len(each), len(SHIFTS), device=best.device)
     kept = where(best > 0, select(again, first + (best - 1).clamp_min(0)), before)
     steps = before.iterations + again.iterations.view(len(stuck), -1).sum(1)
     return result.with_rows(stuck, replace(kept, iterations=steps))
 
 
-def _shifted(hands: HandParams, middle: Tensor, shifts: list[float]) -> HandParams:
-    """Each of n hands, whose middles are at (n, 3) metres, at each of S shifts, (n S); none comes
+def _shifted(hands: HandParams, middle: Tensor) -> HandParams:
+    """Each of n hands, whose middles are at (n, 3) metres, at each of S `SHIFTS`, (n S); none comes
     nearer than half its distance."""
     depth = middle[:, 2:]
-    moves = torch.maximum(middle.new_tensor(shifts), -0.5 * depth)
+    moves = torch.maximum(middle.new_tensor(SHIFTS), -0.5 * depth)
     # 1 in z: moved by it, a hand stays where it is in the image.
     moved = moves[..., None] * (middle / depth)[:, None]
-    hands = map_tensors(lambda each: each.repeat_interleave(len(shifts), 0), hands)
+    hands = map_tensors(lambda each: each.repeat_interleave(len(SHIFTS), 0), hands)
     return replace(hands, transl=hands.transl + moved.flatten(0, 1).to(hands.transl))
 
 

@@ -31,6 +31,9 @@ _STAGES = {
     "stages.lm_silhouette": "expected silhouette to be 'edge' for the solver lm, found {found!r}",
     "stages.no_step": "expected a learning_rate for the solver {solver} or a rate for {group}, "
     "found neither",
+    "stages.not_out_of_objects": "expected a weight of object_penetration above 0 beside "
+    "out_of_objects, found none",
+    "stages.out_of_objects_solver": "expected the solver lm beside out_of_objects, found {found}",
     "stages.no_texture": "expected a stage that frees texture, whose texels {found!r} compares; "
     "found none",
     "stages.rate_not_free": "expected rates of free parameters alone, found {found!r}",

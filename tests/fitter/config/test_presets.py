@@ -153,7 +153,9 @@ def test_the_interaction_preset_is_the_default_and_then_what_is_printed() -> Non
     others = {"object_penetration", "object_attraction"}
     for name, stage in own.items():
         kept = {energy: w for energy, w in stage.energies.items() if energy not in others}
-        plain = stage.model_copy(update={"energies": kept, "contact_reach": 0.01})
+        plain = stage.model_copy(
+            update={"energies": kept, "contact_reach": 0.01, "out_of_objects": False}
+        )
         assert stages[name] == plain
     last = stages["interaction"]
     assert last.solver == "adam" and last.energies["object_penetration"] == 10.0

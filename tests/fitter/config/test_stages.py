@@ -171,6 +171,13 @@ def test_a_mistake_in_a_stage_is_one_sentence(tmp_path, options, sentence):
             "lm_free",
             {"expected": "camera, global_orient, pose, shape", "found": "camera, pose"},
         ),
+        (f"{LM}, {KEYPOINTS}, out_of_objects: true", "not_out_of_objects", {}),
+        (
+            f"{ADAM}, learning_rate: 0.1, energies: {{object_penetration: 1.0}}, "
+            "out_of_objects: true",
+            "out_of_objects_solver",
+            {"found": "adam"},
+        ),
         (f"{LM}, {KEYPOINTS}, silhouette: soft", "lm_silhouette", {"found": "soft"}),
         (f"{LM.replace('3', '0')}, {KEYPOINTS}", "lm_iterations", {"found": 0}),
         (f"{ADAM}, {KEYPOINTS}, rates: {{shape: 1.0}}", "rate_not_free", {"found": "shape"}),
