@@ -1,7 +1,7 @@
 """The experiments of WSIM 3D Hand (Yu et al. 2023), on renders and with a compact encoder.
 
-    python benchmarks/wsim.py all --work work/wsim
-    python benchmarks/wsim.py table1 --seeds 0 --work work/wsim
+    python benchmarks/wsim.py all --set data.sightings=1
+    python benchmarks/wsim.py table1 --seeds 0 --set data.sightings=1
 
 table1       Table 1: parametric, non-parametric, of joints alone, and integrated
 table2       Table 2: hands that touch, before and after they are refined

@@ -107,10 +107,9 @@ def _columns(title: str = "") -> list[str]:
 def arms(folder: Path = RESULTS) -> str:
     """What was trained."""
     rows = []
-    names = {file.stem.rsplit("-", 2)[0] for part in ("meshes", "gap")
+    homes = {file.stem.rsplit("-", 2)[0]: folder / part for part in ("meshes", "gap", "touching")
              for file in (folder / part).glob("*.json")}  # fmt: skip
-    for arm in sorted(names):
-        part = folder / ("gap" if arm.startswith("joint_vae") else "meshes")
+    for arm, part in sorted(homes.items()):
         for length in lengths(part, arm):
             found = results(part, arm, length)
             seeds = ", ".join(str(each["seed"]) for each in found)
