@@ -195,7 +195,10 @@ def test_a_hand_in_itself_counts_once_for_least_squares(model, truth) -> None:
         *(vars(found).values() for found in (one, three, narrowed)), strict=True
     ):
         torch.testing.assert_close(several, single, rtol=1e-12, atol=0)
-        torch.testing.assert_close(part, single[index], rtol=1e-6, atol=1e-9)
+        # Vertices are float32: beside a depth of millimetres their last digit is 1e-5, and entries
+        # that cancel are no more exact than the largest one.
+        off = 1e-4 * float(single.abs().max())
+        torch.testing.assert_close(part, single[index], rtol=1e-4, atol=off)
 
 
 @pytest.mark.parametrize("solver", ["lm", "adam"])
