@@ -130,7 +130,7 @@ def plan_parser(description: str, parts: Sequence[str], results: Path) -> argpar
     """
     said = parser(description)
     said.add_argument("parts", nargs="+", choices=parts, metavar="PART", help=", ".join(parts))
-    work = Path("work") / results.name
+    work = Path("runs") / "benchmarks" / results.name
     said.add_argument("--work", type=Path, default=work, metavar="DIR",
                       help=f"of the trainings (default: {work})")  # fmt: skip
     said.add_argument("--samples", type=Path, default=Path("data/train"), metavar="DIR",
