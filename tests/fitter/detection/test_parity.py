@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import logit
 
 from datasets.synthetic import SyntheticEngine, SyntheticSettings
 from fitter.detection.hand_windows import hand_window
@@ -90,7 +91,11 @@ def test_hands_call_for_the_same_windows(steps):
 
 
 def test_one_window_holds_the_same_hand(pictures, own, steps):
-    """Landmarks within a quarter of a pixel of the window's 224, the same side and depth."""
+    """Landmarks within a quarter of a pixel of the window's 224, the same side and depth.
+
+    What the network says of a side is a logit. Its last digits differ between processors by as much
+    for a hand of which it is not sure as for any other; a score near 1 would hide a difference.
+    """
     count = 0
     for picture, said in zip(pictures, steps, strict=True):
         if len(said.hands) != len(said.palm_windows):
@@ -102,7 +107,7 @@ def test_one_window_holds_the_same_hand(pictures, own, steps):
             assert np.abs(hand.relative_depth - theirs.relative_depth).max() < 0.75 * pixel
             np.testing.assert_allclose(hand.relative_xyz, theirs.relative_xyz, atol=2e-4)
             assert hand.side == theirs.side
-            assert hand.side_score == pytest.approx(theirs.side_score, abs=2e-3)
+            assert logit(hand.side_score) == pytest.approx(logit(theirs.side_score), abs=0.03)
             count += 1
     assert count > 10
 
