@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from fitter.records import IntrinsicsSource
 from fitter.store.schema import HandRow, ImageRow
 
 if TYPE_CHECKING:
+    from fitter.contact.records import PosedObject
     from fitter.meshes import HandMeshes
     from fitter.rendering.overlay_hand import OverlayHand
     from fitter.rendering.overlay_style import OverlayLook, OverlayStyle, OverlayView
@@ -280,8 +281,9 @@ def render_hands(
     views: Sequence[OverlayView] | None = None,
     *,
     textures: Sequence[HandTexture | None] | None = None,
+    objects: Sequence[Mapping[str, Any] | PosedObject] = (),
 ) -> np.ndarray:
-    """Render fitted hands of one image over it; nearer hands hide farther ones.
+    """Render fitted hands of one image over it; what is nearer hides what is farther.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -290,16 +292,19 @@ def render_hands(
         opacity: see `FittedHand.overlay`.
         views: see `FittedHand.overlay`.
         textures: of each hand, or None where it has none; see `FittedHand.overlay`.
+        objects: known ones of the image, as `fit_hands` takes them; "appearance" leaves them out.
 
     Returns:
         (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
         is left as it is.
 
     Raises:
-        InputError: a fit failed, the image is another size than the one that was fitted, or there
-            is no such style.
+        InputError: a fit failed, the image is another size than the one that was fitted, there is
+            no such style, or an object is none.
     """
+    from fitter.inputs.object_poses import posed_object
     from fitter.rendering.overlay import render_overlay
+    from fitter.rendering.overlay_hand import OverlayObject
     from fitter.rendering.overlay_style import OverlayStyle
 
     chosen = OverlayStyle.of(style, opacity, views)
@@ -308,7 +313,11 @@ def render_hands(
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
     given = textures or [None] * len(hands)
     shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
-    return render_overlay(pixels, shown, intrinsics, chosen)
+    known = [
+        OverlayObject.of(posed_object(each, f"objects, number {number}"))
+        for number, each in enumerate(objects)
+    ]
+    return render_overlay(pixels, shown, intrinsics, chosen, known)
 
 
 def hand_texture(

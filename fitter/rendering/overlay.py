@@ -1,4 +1,4 @@
-"""Fitted hands rendered over their photograph, in one of the styles of `OverlayStyle`."""
+"""Fitted hands and known objects rendered over their photograph, in a style of `OverlayStyle`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from fitter.errors import InputError
 from fitter.rendering.overlay_annotations import render_skeleton, write_caption
 from fitter.rendering.overlay_folder import UNFINISHED
-from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_hand import OverlayHand, OverlayMesh, OverlayObject
 from fitter.rendering.overlay_lines import blend_outlines, line_width
 from fitter.rendering.overlay_scene import (
     blend_meshes,
@@ -31,8 +31,9 @@ def render_overlay(
     hands: Sequence[OverlayHand],
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
+    objects: Sequence[OverlayObject] = (),
 ) -> np.ndarray:
-    """Render hands over a photograph; nearer hands hide farther ones.
+    """Render hands and known objects over a photograph; what is nearer hides what is farther.
 
     Beside it go, to the right, the photograph's overlay where the style is "side-by-side", and a
     panel of the photograph's height for each of the style's views.
@@ -42,6 +43,7 @@ def render_overlay(
         hands: any number of hands, also none.
         intrinsics: (3, 3) K in pixels of `pixels`.
         style: None is `OverlayStyle()`.
+        objects: of the photograph; the look "appearance" leaves them out.
 
     Returns:
         (H, W, 3) uint8 RGB; W is that of the photograph and of what is beside it.
@@ -56,11 +58,14 @@ def render_overlay(
         raise ValueError(f"intrinsics must be (3, 3), got {np.shape(intrinsics)}")
     chosen = (style or OverlayStyle()).resolved
     image = np.array(pixels, order="C", copy=True)
-    screens = [projected(hand, intrinsics) for hand in hands]
+    meshes: list[OverlayMesh] = [*hands]
+    if chosen.look != "appearance":
+        meshes += objects
+    screens = [projected(mesh, intrinsics) for mesh in meshes]
     # Line and letter sizes that stay readable from a 256 pixel crop to a 24 megapixel photograph.
     unit = max(image.shape[:2]) / 640
     margin = 2 * line_width(unit) if chosen.look == "outline" else 0
-    scene = render_scene(image.shape, hands, screens, margin)
+    scene = render_scene(image.shape, meshes, screens, margin)
     if scene is not None:
         if chosen.look == "outline":
             blend_outlines(image, scene, float(intrinsics[0, 0]), chosen.opacity)
@@ -73,14 +78,14 @@ def render_overlay(
             if hand.keypoints is not None:
                 render_skeleton(image, hand.keypoints, hand.visibility, unit)
     if chosen.captions:
-        for hand, screen in zip(hands, screens, strict=True):
+        for hand, screen in zip(hands, screens, strict=False):
             write_caption(image, hand, screen, unit)
     beside = (image.shape[0], min(image.shape[:2]))
     # What the photograph does not show has no place beside it: of several cameras' hands each shows
     # its own.
     shown = [
-        hand
-        for hand, screen in zip(hands, screens, strict=True)
+        mesh
+        for mesh, screen in zip(meshes, screens, strict=True)
         if bounds(screen, image.shape) is not None
     ]
     views = [render_view(shown, view, beside, chosen.look) for view in chosen.views]
@@ -94,13 +99,14 @@ def write_overlay(
     hands: Sequence[OverlayHand],
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
+    objects: Sequence[OverlayObject] = (),
 ) -> None:
     """Render as `render_overlay` does and write the image; the ending chooses the format.
 
     Raises:
         InputError: when the file cannot be written or its ending names no image format.
     """
-    image = Image.fromarray(render_overlay(pixels, hands, intrinsics, style))
+    image = Image.fromarray(render_overlay(pixels, hands, intrinsics, style, objects))
     try:
         image.save(path, quality=92) if _is_jpeg(path) else image.save(path)
     except (OSError, ValueError) as error:
@@ -117,8 +123,9 @@ def write_image_overlay(
     hands: Sequence[OverlayHand],
     intrinsics: np.ndarray,
     style: OverlayStyle | None = None,
+    objects: Sequence[OverlayObject] = (),
 ) -> None:
-    """Render hands over their photograph.
+    """Render hands and known objects over their photograph.
 
     The overlay appears whole or not at all, so that one that is there need not be rendered again.
 
@@ -128,6 +135,7 @@ def write_image_overlay(
         hands: fitted to it.
         intrinsics: (3, 3) K of the photograph.
         style: None is `OverlayStyle()`.
+        objects: of the photograph.
 
     Raises:
         InputError: the folder is gone, or cannot be written.
@@ -141,6 +149,6 @@ def write_image_overlay(
     unfinished = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex}.jpg")
     try:
         with whole_file(path, durable=False, partial=unfinished):
-            write_overlay(unfinished, pixels, hands, intrinsics, style)
+            write_overlay(unfinished, pixels, hands, intrinsics, style, objects)
     except OSError as error:
         raise InputError("overlay.unwritable", file=path, reason=error.strerror) from error

@@ -1,4 +1,5 @@
-"""What an overlay shows of a hand: its mesh, what is written beside it, and its skin."""
+"""What an overlay shows: of a hand its mesh, what is written beside it, and its skin; and known
+objects."""
 
 from __future__ import annotations
 
@@ -7,12 +8,16 @@ from typing import Self
 
 import numpy as np
 
+from fitter.contact.records import PosedObject
 from fitter.records import Side
 from fitter.rendering.skin import Skin
 from fitter.store.schema import HandRow
 
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
 """RGB of a mesh: blue-green for right hands, orange for left ones."""
+
+OBJECT_COLOUR = (168, 168, 172)
+"""RGB of known objects."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,38 @@ class OverlayHand:
         )
 
     @property
+    def colour(self) -> tuple[int, int, int]:
+        """RGB of its mesh and its outline."""
+        return SIDE_COLOURS[self.side]
+
+    @property
     def caption(self) -> str:
         """What is written beside the hand, e.g. "right 0.93"."""
         score = "" if self.score is None else f"{self.score:.2f}"
         return " ".join(part for part in (self.side, score, self.note) if part)
+
+
+@dataclass(frozen=True)
+class OverlayObject:
+    """One known object to render.
+
+    Attributes:
+        vertices: (V, 3) metres, camera axes.
+        faces: (F, 3) integer, counter-clockwise seen from outside.
+        colour: RGB of its mesh and its outline.
+        focal_scale: its place is that of the image's K.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colour: tuple[int, int, int] = OBJECT_COLOUR
+    focal_scale: float = 1.0
+
+    @classmethod
+    def of(cls, known: PosedObject) -> Self:
+        """An object where its image shows it."""
+        return cls(known.vertices, known.mesh.faces)
+
+
+OverlayMesh = OverlayHand | OverlayObject
+"""What can hide something else."""

@@ -1,11 +1,10 @@
-"""A hand's outline over its photograph: the contour of its silhouette, and its creases."""
+"""A mesh's outline over its photograph: the contour of its silhouette, and its creases."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from fitter.rendering.overlay_hand import SIDE_COLOURS
 from fitter.rendering.overlay_scene import Scene, blend_samples
 
 _STEP = 0.004
@@ -25,7 +24,7 @@ def line_width(unit: float) -> int:
 
 
 def blend_outlines(image: np.ndarray, scene: Scene, focal: float, opacity: float) -> None:
-    """Draw the outlines of the hands of a scene in place, with a dark rim that shows on skin.
+    """Draw the outlines of the meshes of a scene in place, with a dark rim that shows on skin.
 
     Args:
         image: (H, W, 3) uint8.
@@ -36,17 +35,17 @@ def blend_outlines(image: np.ndarray, scene: Scene, focal: float, opacity: float
     width = line_width(max(image.shape[:2]) / 640) * scene.scale
     part, lines = scene.part(image), outlines(scene, focal)
     drawn = [
-        _wider(lines & (scene.hand_index == number), width) for number in range(len(scene.hands))
+        _wider(lines & (scene.mesh_index == number), width) for number in range(len(scene.meshes))
     ]
     rim = _wider(lines, width + 2 * scene.scale) & ~np.any(drawn, axis=0)
     blend_samples(part, np.zeros(3, np.float32), rim, scene.scale, 0.5 * opacity)
-    for hand, mine in zip(scene.hands, drawn, strict=True):
-        colour = np.array(SIDE_COLOURS[hand.side], np.float32)
+    for mesh, mine in zip(scene.meshes, drawn, strict=True):
+        colour = np.array(mesh.colour, np.float32)
         blend_samples(part, colour, mine, scene.scale, opacity)
 
 
 def outlines(scene: Scene, focal: float) -> np.ndarray:
-    """(sH, sW) bool: samples of hands at a border to the ground or to another hand, at steps of
+    """(sH, sW) bool: samples of meshes at a border to the ground or to another one, at steps of
     depth where one part hides another, and at folds. Of the two samples at a line it is the nearer.
 
     Args:
@@ -58,7 +57,7 @@ def outlines(scene: Scene, focal: float) -> np.ndarray:
     normals = scene.normals()
     for axis in (0, 1):
         # Views with the axis first: neighbours are one row apart.
-        marks, z, index = (np.moveaxis(each, axis, 0) for each in (found, depth, scene.hand_index))
+        marks, z, index = (np.moveaxis(each, axis, 0) for each in (found, depth, scene.mesh_index))
         n = np.moveaxis(normals, axis, 0)
         # A slanted surface is no step: the depth has to leave the line on which the samples before
         # and the samples behind go on.

@@ -1,4 +1,4 @@
-"""Hands of one image rendered as one scene, and blended into it."""
+"""Hands and known objects of one image rendered as one scene, and blended into it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fitter.camera import in_front, project
 from fitter.numba_kernels import compile_kernel
 from fitter.raster import rasterize
 from fitter.raster.types import Fragments
-from fitter.rendering.overlay_hand import SIDE_COLOURS, OverlayHand
+from fitter.rendering.overlay_hand import OverlayHand, OverlayMesh
 from fitter.rendering.shading import AmbientDirectionalLight, interpolate, vertex_normals
 
 _LIGHT = AmbientDirectionalLight(
@@ -30,41 +30,41 @@ _BAND = 256
 
 @dataclass(frozen=True)
 class Scene:
-    """What is seen of all hands in a part of the image, so that depth is mutual.
+    """What is seen of all meshes in a part of the image, so that depth is mutual.
 
     Attributes:
-        hands: at least one.
+        meshes: of hands and objects, at least one.
         box: x0, y0, x1, y1 of the part, pixels; everything seen is inside.
         scale: samples along a pixel's side.
-        fragments: (1, scale * (y1 - y0), scale * (x1 - x0)) samples; faces count through all hands.
+        fragments: (1, scale * (y1 - y0), scale * (x1 - x0)) samples; faces count through all.
     """
 
-    hands: Sequence[OverlayHand]
+    meshes: Sequence[OverlayMesh]
     box: tuple[int, int, int, int]
     scale: int
     fragments: Fragments
 
     @cached_property
     def faces(self) -> np.ndarray:
-        """(F, 3) vertices of the faces of all hands, which count through all hands."""
-        return _joined_faces(self.hands)
+        """(F, 3) vertices of the faces of all meshes, which count through all meshes."""
+        return _joined_faces(self.meshes)
 
     @property
     def covered(self) -> np.ndarray:
-        """(sH, sW) bool, the samples that show a hand."""
+        """(sH, sW) bool, the samples that show a mesh."""
         return self.fragments.mask[0].numpy()
 
     @cached_property
-    def hand_index(self) -> np.ndarray:
-        """(sH, sW) int16, the hand that a sample shows; -1 for none."""
-        last = np.cumsum([len(hand.faces) for hand in self.hands])
+    def mesh_index(self) -> np.ndarray:
+        """(sH, sW) int16, the mesh that a sample shows; -1 for none."""
+        last = np.cumsum([len(mesh.faces) for mesh in self.meshes])
         seen = self.fragments.face_index[0].numpy()
-        hand_of_face = np.searchsorted(last, np.arange(last[-1]), side="right").astype(np.int16)
-        return np.where(seen < 0, np.int16(-1), hand_of_face[seen])
+        mesh_of_face = np.searchsorted(last, np.arange(last[-1]), side="right").astype(np.int16)
+        return np.where(seen < 0, np.int16(-1), mesh_of_face[seen])
 
     def normals(self) -> np.ndarray:
         """(sH, sW, 3) normals of the surface, interpolated between vertices; 0 for none."""
-        normals = torch.from_numpy(np.concatenate([normals_of(hand) for hand in self.hands]))
+        normals = torch.from_numpy(np.concatenate([normals_of(mesh) for mesh in self.meshes]))
         faces = torch.from_numpy(self.faces.astype(np.int64))
         return interpolate(self.fragments, faces, normals)[0].numpy()
 
@@ -73,10 +73,10 @@ class Scene:
         x0, y0, x1, y1 = self.box
         return image[y0:y1, x0:x1]
 
-    def of_hand(self, number: int) -> Fragments:
-        """The N samples (1, 1, N) that show one hand, its faces counted from 0."""
-        first = sum(len(hand.faces) for hand in self.hands[:number])
-        mine = torch.from_numpy(self.hand_index == number)[None]
+    def of_mesh(self, number: int) -> Fragments:
+        """The N samples (1, 1, N) that show one mesh, its faces counted from 0."""
+        first = sum(len(mesh.faces) for mesh in self.meshes[:number])
+        mine = torch.from_numpy(self.mesh_index == number)[None]
         seen = self.fragments
         return Fragments(
             face_index=(seen.face_index[mine] - first)[None, None],
@@ -87,19 +87,19 @@ class Scene:
 
 def render_scene(
     shape: tuple[int, ...],
-    hands: Sequence[OverlayHand],
+    meshes: Sequence[OverlayMesh],
     screens: Sequence[np.ndarray],
     margin: int = 0,
 ) -> Scene | None:
-    """Render hands as one scene; None where no part of the image shows one.
+    """Render meshes as one scene; None where no part of the image shows one.
 
     Args:
         shape: (H, W, ...) of the image.
-        hands: to render.
+        meshes: to render.
         screens: of each the (V, 3) x px, y px, depth m of its vertices.
         margin: pixels around all that is seen, as far as the image goes.
     """
-    box = bounds(np.concatenate(screens), shape, margin) if hands else None
+    box = bounds(np.concatenate(screens), shape, margin) if meshes else None
     if box is None:
         return None
     x0, y0, x1, y1 = box
@@ -107,22 +107,22 @@ def render_scene(
     screen = (np.concatenate(screens) - [x0, y0, 0]) * [scale, scale, 1]
     fragments = rasterize(
         torch.from_numpy(screen.astype(np.float32))[None],
-        torch.from_numpy(_joined_faces(hands).astype(np.int64)),
+        torch.from_numpy(_joined_faces(meshes).astype(np.int64)),
         ((y1 - y0) * scale, (x1 - x0) * scale),
     )
-    return Scene(hands, box, scale, fragments)
+    return Scene(meshes, box, scale, fragments)
 
 
-def _joined_faces(hands: Sequence[OverlayHand]) -> np.ndarray:
-    offsets = np.cumsum([0, *(len(hand.vertices) for hand in hands)])
-    return np.concatenate([hand.faces + o for hand, o in zip(hands, offsets, strict=False)])
+def _joined_faces(meshes: Sequence[OverlayMesh]) -> np.ndarray:
+    offsets = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    return np.concatenate([mesh.faces + o for mesh, o in zip(meshes, offsets, strict=False)])
 
 
-def projected(hand: OverlayHand, intrinsics: np.ndarray) -> np.ndarray:
-    """(V, 3) x px, y px, depth m of a hand's vertices; NaN for those not in front of the camera."""
-    points = torch.from_numpy(np.asarray(hand.vertices, dtype=np.float64))[None]
+def projected(mesh: OverlayMesh, intrinsics: np.ndarray) -> np.ndarray:
+    """(V, 3) x px, y px, depth m of a mesh's vertices; NaN for those not in front of the camera."""
+    points = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float64))[None]
     matrix = np.array(intrinsics, dtype=np.float64)
-    matrix[:2, :2] *= hand.focal_scale
+    matrix[:2, :2] *= mesh.focal_scale
     pixels = project(points, torch.from_numpy(matrix)[None])
     screen = torch.cat([pixels, points[..., 2:]], dim=-1)
     return torch.where(in_front(points)[..., None], screen, torch.nan)[0].numpy()
@@ -144,7 +144,7 @@ def bounds(
 
 def blend_meshes(image: np.ndarray, scene: Scene, opacity: float) -> None:
     """Blend the shaded meshes into the image (H, W, 3) in place."""
-    colours = np.concatenate([side_colours(hand) for hand in scene.hands])
+    colours = np.concatenate([mesh_colours(mesh) for mesh in scene.meshes])
     _composite(
         scene.part(image),
         scene.fragments.face_index[0].numpy(),
@@ -158,15 +158,15 @@ def blend_skins(image: np.ndarray, scene: Scene, opacity: float) -> None:
     """Blend the hands in their skin and light into the image (H, W, 3) in place.
 
     Raises:
-        ValueError: a hand has no skin.
+        ValueError: a hand has no skin, or something is no hand.
     """
     colours = np.zeros((*scene.covered.shape, 3), np.float32)
-    for number, hand in enumerate(scene.hands):
-        if hand.skin is None:
+    for number, hand in enumerate(scene.meshes):
+        if not isinstance(hand, OverlayHand) or hand.skin is None:
             raise ValueError("expected the skin of every hand that is shown in it, found none")
         faces = torch.from_numpy(hand.faces.astype(np.int64))
-        mine = scene.hand_index == number
-        colours[mine] = hand.skin.at_pixels(scene.of_hand(number), faces)[0]
+        mine = scene.mesh_index == number
+        colours[mine] = hand.skin.at_pixels(scene.of_mesh(number), faces)[0]
     blend_samples(scene.part(image), colours, scene.covered, scene.scale, opacity)
 
 
@@ -239,13 +239,13 @@ def _composite(
                 image[row, column, channel] = np.uint8(min(value + 0.5, 255.0))
 
 
-def side_colours(hand: OverlayHand) -> np.ndarray:
-    """(V, 3) float32 RGB in 0-255: the side's colour under a fixed light from over the shoulder."""
-    shade = _LIGHT.irradiance(torch.from_numpy(normals_of(hand))).numpy()
-    return np.minimum(shade * np.array(SIDE_COLOURS[hand.side], dtype=np.float32), 255)
+def mesh_colours(mesh: OverlayMesh) -> np.ndarray:
+    """(V, 3) float32 RGB in 0-255: the mesh's colour under a fixed light from over the shoulder."""
+    shade = _LIGHT.irradiance(torch.from_numpy(normals_of(mesh))).numpy()
+    return np.minimum(shade * np.array(mesh.colour, dtype=np.float32), 255)
 
 
-def normals_of(hand: OverlayHand) -> np.ndarray:
+def normals_of(mesh: OverlayMesh) -> np.ndarray:
     """(V, 3) float32 unit normals, camera axes."""
-    vertices = torch.from_numpy(np.asarray(hand.vertices, dtype=np.float32))[None]
-    return vertex_normals(vertices, torch.from_numpy(hand.faces.astype(np.int64)))[0].numpy()
+    vertices = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float32))[None]
+    return vertex_normals(vertices, torch.from_numpy(mesh.faces.astype(np.int64)))[0].numpy()

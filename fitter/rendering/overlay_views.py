@@ -1,4 +1,5 @@
-"""Hands seen from another side, on plain ground beside their photograph: errors of depth show."""
+"""Hands and known objects from another side, on plain ground beside their photograph: errors of
+depth show."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_hand import OverlayMesh
 from fitter.rendering.overlay_scene import blend_meshes, blend_skins, render_scene
 from fitter.rendering.overlay_style import OverlayLook, OverlayView
 
@@ -43,31 +44,31 @@ def rotated(points: np.ndarray, view: OverlayView, middle: np.ndarray) -> np.nda
     return (points - middle) @ _ROTATIONS[view].T
 
 
-def scene_middle(hands: Sequence[OverlayHand]) -> np.ndarray:
-    """(3,) metres: the middle of the box around the vertices of all hands, camera axes."""
-    points = np.concatenate([hand.vertices for hand in hands])
+def scene_middle(meshes: Sequence[OverlayMesh]) -> np.ndarray:
+    """(3,) metres: the middle of the box around the vertices of all meshes, camera axes."""
+    points = np.concatenate([mesh.vertices for mesh in meshes])
     return (points.min(0) + points.max(0)) / 2
 
 
 def render_view(
-    hands: Sequence[OverlayHand], view: OverlayView, size: tuple[int, int], look: OverlayLook
+    meshes: Sequence[OverlayMesh], view: OverlayView, size: tuple[int, int], look: OverlayLook
 ) -> np.ndarray:
-    """A panel that shows hands from another side, without perspective, with a bar for scale.
+    """A panel that shows meshes from another side, without perspective, with a bar for scale.
 
     Args:
-        hands: any number, also none.
+        meshes: any number, also none.
         view: where from.
         size: (H, W) of the panel, pixels.
-        look: "appearance" shows skin, every other one the colour of the side.
+        look: "appearance" shows the skin of hands, every other one plain colours.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     panel = np.full((*size, 3), GROUND, np.uint8)
     unit = max(size) / 640
-    if hands:
-        middle = scene_middle(hands)
-        points = [rotated(np.asarray(hand.vertices, np.float64), view, middle) for hand in hands]
+    if meshes:
+        middle = scene_middle(meshes)
+        points = [rotated(np.asarray(mesh.vertices, np.float64), view, middle) for mesh in meshes]
         every = np.concatenate(points)
         extent = np.abs(every).max(0)
         reach = _FILLED / 2 * np.array([size[1], size[0]])
@@ -77,7 +78,7 @@ def render_view(
         screens = [
             np.column_stack([scale * seen[:, :2] + centre, seen[:, 2] + far]) for seen in points
         ]
-        turned = [_turned(hand, seen) for hand, seen in zip(hands, points, strict=True)]
+        turned = [replace(mesh, vertices=seen) for mesh, seen in zip(meshes, points, strict=True)]
         scene = render_scene(panel.shape, turned, screens)
         assert scene is not None  # its middle is the panel's
         if look == "appearance":
@@ -90,10 +91,6 @@ def render_view(
             _write(panel, label, (round(10 * unit), round(22 * unit)), unit)
             break
     return panel
-
-
-def _turned(hand: OverlayHand, vertices: np.ndarray) -> OverlayHand:
-    return replace(hand, vertices=vertices, keypoints=None)
 
 
 def _draw_bar(panel: np.ndarray, scale: float, unit: float) -> None:

@@ -1,4 +1,5 @@
-"""Overlays of fitted hands over their images, to be rendered in a process of its own."""
+"""Overlays of fitted hands and known objects over their images, to be rendered in a process of its
+own."""
 
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from fitter.errors import InputError
-from fitter.inputs.image_files import ImageFile
+from fitter.inputs.image_task import ImageTask
+from fitter.inputs.object_poses import PosedIn
 from fitter.inputs.through_lens import ThroughLens
+from fitter.records import IntrinsicsSource
 from fitter.rendering.overlay import render_overlay, write_image_overlay
-from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_hand import OverlayHand, OverlayObject
 from fitter.rendering.overlay_style import OverlayStyle
 
 log = logging.getLogger(__name__)
@@ -25,17 +28,19 @@ class OverlayTask:
 
     Attributes:
         path: the file to make.
-        image: where the photograph is.
+        image: the photograph, and what is given for it.
         intrinsics: (3, 3) float64 K in pixels of the photograph without distortion.
-        hands: what to render over it.
+        intrinsics_source: where K came from.
+        hands: what to render over it, with the objects that are known of it.
         style: how.
         through: the lens that took the photograph, where it distorts: the overlay is over the
             photograph without distortion.
     """
 
     path: Path
-    image: ImageFile
+    image: ImageTask
     intrinsics: np.ndarray
+    intrinsics_source: IntrinsicsSource
     hands: Sequence[OverlayHand]
     style: OverlayStyle
     through: ThroughLens | None = None
@@ -72,17 +77,28 @@ class OverlayRenderer:
 
     def _write(self, task: OverlayTask) -> np.ndarray:
         pixels = _photograph(task)
-        write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style)
+        objects = _objects(task, pixels)
+        write_image_overlay(task.path, pixels, task.hands, task.intrinsics, task.style, objects)
         return pixels
 
     def _render(self, task: OverlayTask) -> np.ndarray:
-        return render_overlay(_photograph(task), task.hands, task.intrinsics, task.style)
+        pixels = _photograph(task)
+        objects = _objects(task, pixels)
+        return render_overlay(pixels, task.hands, task.intrinsics, task.style, objects)
 
 
 def _photograph(task: OverlayTask) -> np.ndarray:
     """(H, W, 3) uint8 RGB, without distortion."""
-    pixels = task.image.read()[0]
-    return pixels if task.through is None else task.through.pixels(pixels, task.image.label)
+    file = task.image.file
+    pixels = file.read()[0]
+    return pixels if task.through is None else task.through.pixels(pixels, file.label)
+
+
+def _objects(task: OverlayTask, pixels: np.ndarray) -> list[OverlayObject]:
+    """The objects that are known of the photograph without distortion."""
+    size = (pixels.shape[1], pixels.shape[0])
+    shown = PosedIn(task.image.name, size, task.intrinsics, task.intrinsics_source)
+    return [OverlayObject.of(known) for known in task.image.objects_in(shown)]
 
 
 def _told(task: OverlayTask, do: Callable[[OverlayTask], np.ndarray]) -> np.ndarray | str:

@@ -16,6 +16,7 @@ from fitter.inputs.frame_sources import FrameTask, Task
 from fitter.inputs.image_task import ImageTask
 from fitter.inputs.through_lens import ThroughLens, taken_through
 from fitter.meshes import HandMeshes
+from fitter.records import IntrinsicsSource
 from fitter.rendering.overlay_folder import OverlayFolder
 from fitter.rendering.overlay_hand import OverlayHand
 from fitter.rendering.overlay_names import overlay_name
@@ -54,6 +55,7 @@ class _Picture(NamedTuple):
     intrinsics: np.ndarray | None
     hands: Sequence[HandRow]
     through: ThroughLens | None = None
+    intrinsics_source: IntrinsicsSource | None = "given"
 
 
 def _pictures(task: Task, row: Row) -> Iterator[_Picture]:
@@ -67,7 +69,7 @@ def _pictures(task: Task, row: Row) -> Iterator[_Picture]:
         assert isinstance(row, ImageRow)
         size = (row.image_width, row.image_height)
         through = taken_through(row.lens, row.intrinsics, size)
-        yield _Picture(task, row.intrinsics, row.hands, through)
+        yield _Picture(task, row.intrinsics, row.hands, through, row.intrinsics_source)
 
 
 def _shown(
@@ -143,13 +145,12 @@ class OverlayPool:
         self._pool.close()
 
     def _submit(self, picture: _Picture, what: str = "render") -> Future[Any]:
-        name, matrix = picture.image.name, picture.intrinsics
-        if matrix is None:
+        name, matrix, source = picture.image.name, picture.intrinsics, picture.intrinsics_source
+        if matrix is None or source is None:
             raise ValueError(f"expected the K of {name}, which is fitted, found none")
         path, style = self._folder.path / overlay_name(name), self._folder.style
         hands = _shown(self._meshes, picture.hands, style)
-        image, through = picture.image.file, picture.through
-        overlay = OverlayTask(path, image, matrix, hands, style, through)
+        overlay = OverlayTask(path, picture.image, matrix, source, hands, style, picture.through)
         return self._pool.submit(what, overlay)
 
 

@@ -1,9 +1,9 @@
-"""Balls in front of grey ground, whose overlays are known."""
+"""Balls in front of grey ground, hands and objects, whose overlays are known."""
 
 import numpy as np
 import trimesh
 
-from fitter.rendering.overlay_hand import OverlayHand
+from fitter.rendering.overlay_hand import OverlayHand, OverlayObject
 
 
 def intrinsics(height: int, width: int) -> np.ndarray:
@@ -14,6 +14,11 @@ def intrinsics(height: int, width: int) -> np.ndarray:
 def ball(centre, side="right", radius=0.1, **extra) -> OverlayHand:
     sphere = trimesh.creation.icosphere(subdivisions=3, radius=radius)
     return OverlayHand(sphere.vertices + np.array(centre), sphere.faces, side, **extra)
+
+
+def thing(centre, radius=0.1) -> OverlayObject:
+    sphere = trimesh.creation.icosphere(subdivisions=3, radius=radius)
+    return OverlayObject(sphere.vertices + np.array(centre), sphere.faces)
 
 
 def grey(height: int, width: int) -> np.ndarray:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
+import fitter
 from fitter.errors import sentence
 from tests.support import bad_files
 from tests.support.bad_commands import ALONE, FAST
@@ -62,6 +64,27 @@ def test_objects_reach_the_fit_and_a_continued_run_knows_them(say, objects, tmp_
     assert (told.status, told.err) == (2, f"fit-hands: {expected}\n")
     told = say(*run, "--resume")
     assert told.status == 2 and "configuration.inputs.objects was 'given' when" in told.err
+
+
+def test_overlays_show_the_objects(say, objects, tmp_path):
+    """As the Python door draws them."""
+    run = [*RUN, *K_OPTION, "--objects", objects, "--overlays", "looked"]
+    assert say(*run, "--overlay-style", "outline").status == 0
+    with Image.open("photos/a.jpg") as file:
+        photograph = np.asarray(file.convert("RGB"))
+    with Image.open("looked/a.jpg.jpg") as file:
+        drawn = np.asarray(file).astype(int)
+    hands = [hand for hand in fitter.open_results("o.zarr")["a.jpg"] if hand.valid]
+    with_object, without = (
+        fitter.render_hands(photograph, hands, "outline", objects=things)
+        for things in ([entry(str(objects / "box.obj"))], [])
+    )
+    # A cube of 8 cm whose front is 56 cm away: 600 * 0.04 / 0.56 pixels to each side.
+    lines = (with_object != without).any(-1)
+    changed = np.argwhere(lines)
+    assert np.abs(drawn - with_object)[lines].mean() < 0.3 * np.abs(drawn - without)[lines].mean()
+    np.testing.assert_allclose(changed.min(0), [240 - 43, 320 - 43], atol=3)
+    assert changed.max(0)[1] == pytest.approx(320 + 43, abs=3)  # a hand hides its lower edge
 
 
 def test_k_may_stand_beside_the_objects(say, objects):

@@ -15,7 +15,7 @@ from fitter.rendering.overlay_style import OverlayStyle
 from fitter.store.schema import HandRow, ImageRow
 from fitter.workers.overlays import overlay_hands
 from tests.support.errors import raises
-from tests.support.overlay_scenes import ball, grey, intrinsics
+from tests.support.overlay_scenes import ball, grey, intrinsics, thing
 
 PLAIN = OverlayStyle(opacity=1.0, skeleton=False, captions=False)
 
@@ -55,6 +55,39 @@ def test_nearer_hand_hides_farther_whatever_the_order(order):
     drawn = render_overlay(grey(100, 100), hands, intrinsics(100, 100), PLAIN)
     assert is_side(drawn[50, 50].astype(float), "left")
     assert is_side(drawn[50, 34].astype(float), "right")
+
+
+@pytest.mark.parametrize("look", ["mesh", "outline", "side-by-side"])
+def test_objects_hide_hands_behind_them_alone(look):
+    """The object is drawn in its own grey over a farther hand, and does not show behind a nearer
+    one."""
+    style, camera = OverlayStyle(look, opacity=1.0), intrinsics(100, 100)
+    alone = render_overlay(grey(100, 100), [], camera, style, [thing([0, 0, 0.4], 0.03)])
+    over = [ball([0, 0, 0.7], radius=0.02)]
+    hidden = render_overlay(grey(100, 100), over, camera, replace(style, captions=False),
+                            [thing([0, 0, 0.4], 0.03)])  # fmt: skip
+    assert (alone != 128).any() and (hidden == alone).all()
+    near = [ball([0, 0, 0.3], radius=0.05)]
+    hand = render_overlay(grey(100, 100), near, camera, style)
+    both = render_overlay(grey(100, 100), near, camera, style, [thing([0, 0, 0.6], 0.02)])
+    assert (both == hand).all()
+
+
+def test_an_object_stands_in_the_panels_and_has_no_caption():
+    style = OverlayStyle(views=("side",))
+    drawn = render_overlay(grey(100, 100), [], intrinsics(100, 100), style, [thing([0, 0, 0.5])])
+    nothing = render_overlay(grey(100, 100), [], intrinsics(100, 100), style)
+    differs = (drawn != nothing).any(-1)
+    assert differs[:, :100].any() and differs[:, 100:].any()
+    colours = drawn[:, :100][differs[:, :100]].astype(int)
+    assert np.ptp(colours, axis=-1).max() <= 8  # grey, no letters in the colour of a side
+
+
+def test_the_appearance_of_hands_leaves_objects_out():
+    style = OverlayStyle("appearance", views=("top",))
+    things = [thing([0, 0, 0.5])]
+    drawn = render_overlay(grey(60, 60), [], intrinsics(60, 60), style, things)
+    assert (drawn == render_overlay(grey(60, 60), [], intrinsics(60, 60), style)).all()
 
 
 def test_opacity_blends():
