@@ -44,8 +44,8 @@ def masks_in(detected: Detected) -> int:
 
 
 def objects_in(detected: Detected) -> int:
-    """Images of which known objects are given; one that was left out counts for none."""
-    return sum(bool(image.objects) and not image.is_left_out for image in _images(detected))
+    """Images of which known objects are given, as far as they were read."""
+    return sum(bool(image.objects) for image in _images(detected))
 
 
 def _images(detected: Detected) -> list[DetectedImage]:

@@ -2,6 +2,7 @@
 
 import json
 
+import arms
 import doc_wsim as doc
 import pytest
 import torch
@@ -68,6 +69,23 @@ def test_arms_with_a_vae_need_it_and_begin_with_the_same_one(plan):
     assert config.posed.noise == 0.003 and config.optimiser.steps == recipes.VAE_STEPS
     exact = recipes.arm_of("joint_vae-exact", 7, 5).config(plan)
     assert exact.posed.noise == 0 and exact.network == config.network
+
+
+def test_nobody_is_at_an_arm_while_one_that_it_needs_is_trained(plan):
+    refined = recipes.arm_of("refined", 100, 2)
+    vae, start, pairs, _ = refined.needed
+    assert [start.name, pairs.name] == ["integrated", "touching"]
+    for needed in (vae, start, pairs):
+        with arms.alone(needed, plan) as first, arms.alone(refined, plan) as second:
+            assert first and not second
+    with arms.alone(refined, plan), arms.alone(start, plan) as other:
+        assert not other
+    for trained in (vae, start):
+        weights = plan.work / str(trained) / arms.WEIGHTS
+        weights.parent.mkdir()
+        weights.touch()
+    with arms.alone(refined, plan) as first, arms.alone(start, plan) as measures:
+        assert first and measures  # what is trained is only read
 
 
 def test_a_start_has_the_encoder_that_has_learned(plan, monkeypatch):
