@@ -171,7 +171,7 @@ def test_rows_say_what_was_found_in_an_image(folder, taken, half):
     stat = (folder / "in" / "wave.mp4").stat()
     for found in kept:
         assert found is not None
-        (hand,) = found.hands((stat.st_size, stat.st_mtime), found.inputs_digest)
+        (hand,) = found.hands((stat.st_size, stat.st_mtime_ns / 1e9), found.inputs_digest)
         assert hand.side in ("left", "right")
 
 
