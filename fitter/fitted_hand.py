@@ -292,7 +292,8 @@ def render_hands(
         opacity: see `FittedHand.overlay`.
         views: see `FittedHand.overlay`.
         textures: of each hand, or None where it has none; see `FittedHand.overlay`.
-        objects: known ones of the image, as `fit_hands` takes them; "appearance" leaves them out.
+        objects: known ones of the image, as `fit_hands` takes them, in the camera of its hands;
+            "appearance" leaves them out.
 
     Returns:
         (H, W, 3) uint8 RGB, wider than `image` where the style puts something beside it; `image`
@@ -300,7 +301,7 @@ def render_hands(
 
     Raises:
         InputError: a fit failed, the image is another size than the one that was fitted, there is
-            no such style, or an object is none.
+            no such style, an object is none, or there is no hand beside objects.
     """
     from fitter.inputs.object_poses import posed_object
     from fitter.rendering.overlay import render_overlay
@@ -309,6 +310,8 @@ def render_hands(
 
     chosen = OverlayStyle.of(style, opacity, views)
     pixels = _pixels_of(image, hands)
+    if objects and not hands:
+        raise InputError("hand.no_camera", file="objects")
     # Of no hand nothing is projected.
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
     given = textures or [None] * len(hands)

@@ -40,6 +40,9 @@ SENTENCES: dict[str, str] = {
         "expected the image that was fitted, {expected[0]} x {expected[1]} pixels, found one of "
         "{found[0]} x {found[1]}"
     ),
+    "hand.no_camera": (
+        "expected a hand of the image, whose camera objects are placed in, found none"
+    ),
     "texture.count": "expected one for each of the {expected} hands, found {found}",
     "texture.models": (
         "expected hands that were fitted with one model, found {expected} and {found}"

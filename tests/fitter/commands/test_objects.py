@@ -13,6 +13,7 @@ import fitter
 from fitter.errors import sentence
 from tests.support import bad_files
 from tests.support.bad_commands import ALONE, FAST
+from tests.support.errors import raises
 from tests.support.object_files import (
     CAMERA,
     UPRIGHT,
@@ -85,6 +86,12 @@ def test_overlays_show_the_objects(say, objects, tmp_path):
     assert np.abs(drawn - with_object)[lines].mean() < 0.3 * np.abs(drawn - without)[lines].mean()
     np.testing.assert_allclose(changed.min(0), [240 - 43, 320 - 43], atol=3)
     assert changed.max(0)[1] == pytest.approx(320 + 43, abs=3)  # a hand hides its lower edge
+
+
+def test_objects_have_no_place_without_a_hand(objects):
+    black = np.zeros((480, 640, 3), np.uint8)
+    with raises("hand.no_camera", file="objects"):
+        fitter.render_hands(black, [], objects=[entry(str(objects / "box.obj"))])
 
 
 def test_k_may_stand_beside_the_objects(say, objects):
