@@ -13,7 +13,7 @@ parameters   what they left open: the first norms of eq. 4 alone
 gap          3.2: joints that a regressor finds on posed meshes, before and after the JointVAE
 all, page    all of them; nothing: the page's tables are made of what is there
 
-Pairs of hands are rendered by ``synth-hands --count 300 --out data/wsim_touching --interaction
+Pairs of hands are rendered by ``synth-hands --count 1200 --out data/wsim_touching --interaction
 hands --size 256 --seed 4000``: the first 70 % of a random order are learned from, the others
 measured. All other samples are rendered ones that the detector has looked at (``train-hands wsim
 --prepare-only`` makes them, see docs/wsim.md): the first 70 % are learned from, others are measured

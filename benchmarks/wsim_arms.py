@@ -114,10 +114,8 @@ RECIPES: Mapping[str, Recipe] = {
     "touching": Recipe(PRINTED, start="integrated", rate=3e-4),
     "refined": Recipe(without(penetration=10.0), start="touching", rate=1e-6),
     "refined-1e-4": Recipe(without(penetration=10.0), start="touching", rate=1e-4),
-    "refined-3e-4": Recipe(without(penetration=10.0), start="touching", rate=3e-4),
     "refined-weighed": Recipe(without(penetration=30.0), start="touching", rate=1e-4),
     "refined-heavy": Recipe(without(penetration=100.0), start="touching", rate=1e-4),
-    "refined-raised": Recipe(without(penetration=50.0), start="refined-3e-4", rate=3e-4),
     "longer": Recipe(PRINTED, start="touching", rate=1e-4),
     # What eq. 4 leaves out, see `regularised_parameters`
     "first-norms": Recipe(without("shape", "twist", shape_error=10.0, twist_error=10.0)),

@@ -31,10 +31,8 @@ TABLE_2: Mapping[str, str] = {
     "touching": "before, on pairs at 3e-4",
     "refined": "after, as printed: eq. 9 at 1e-6",
     "refined-1e-4": "after, eq. 9 at 1e-4",
-    "refined-3e-4": "after, eq. 9 at 3e-4",
     "refined-weighed": "after, eq. 9 at 1e-4, L_pene weighed three times",
     "refined-heavy": "after, eq. 9 at 1e-4, L_pene weighed ten times",
-    "refined-raised": "after, eq. 9 at 3e-4, then as long with L_pene weighed five times",
     "longer": "without L_pene, eq. 8 at 1e-4",
 }
 PAPER_2: Sequence[Sequence[str]] = (
