@@ -281,7 +281,7 @@ def render_hands(
     views: Sequence[OverlayView] | None = None,
     *,
     textures: Sequence[HandTexture | None] | None = None,
-    objects: Sequence[Mapping[str, Any] | PosedObject] = (),
+    objects: Sequence[Mapping[str, Any] | PosedObject] | None = None,
 ) -> np.ndarray:
     """Render fitted hands of one image over it; what is nearer hides what is farther.
 
@@ -301,26 +301,30 @@ def render_hands(
 
     Raises:
         InputError: a fit failed, the image is another size than the one that was fitted, there is
-            no such style, an object is none, or there is no hand beside objects.
+            no such style, an object is none or none that the image can show, or there is no hand
+            beside objects.
     """
-    from fitter.inputs.object_poses import posed_object
+    from fitter.inputs.given_images import checked_objects
+    from fitter.inputs.object_poses import PosedIn, require_in
     from fitter.rendering.overlay import render_overlay
     from fitter.rendering.overlay_hand import OverlayObject
     from fitter.rendering.overlay_style import OverlayStyle
 
     chosen = OverlayStyle.of(style, opacity, views)
     pixels = _pixels_of(image, hands)
-    if objects and not hands:
+    known = checked_objects(objects, "objects")
+    if known and not hands:
         raise InputError("hand.no_camera", file="objects")
+    if known:
+        of = hands[0]
+        picture = PosedIn(of.image_name, of.image_size, of.intrinsics, of.intrinsics_source)
+        require_in(picture, known, "objects")
     # Of no hand nothing is projected.
     intrinsics = hands[0].intrinsics if hands else np.eye(3)
     given = textures or [None] * len(hands)
     shown = [hand.as_overlay(chosen, own) for hand, own in zip(hands, given, strict=True)]
-    known = [
-        OverlayObject.of(posed_object(each, f"objects, number {number}"))
-        for number, each in enumerate(objects)
-    ]
-    return render_overlay(pixels, shown, intrinsics, chosen, known)
+    things = [OverlayObject.of(each) for each in known]
+    return render_overlay(pixels, shown, intrinsics, chosen, things)
 
 
 def hand_texture(

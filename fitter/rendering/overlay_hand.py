@@ -16,6 +16,9 @@ from fitter.store.schema import HandRow
 SIDE_COLOURS = {"right": (70, 190, 200), "left": (245, 150, 70)}
 """RGB of a mesh: blue-green for right hands, orange for left ones."""
 
+_SHARP = np.radians(30.0)
+"""Angle between an object's faces from which on their edge is sharp."""
+
 OBJECT_COLOUR = (168, 168, 172)
 """RGB of known objects."""
 
@@ -81,7 +84,8 @@ class OverlayObject:
     """One known object to render.
 
     Attributes:
-        vertices: (V, 3) metres, camera axes.
+        vertices: (V, 3) metres, camera axes; those on sharp edges stand there once for either side,
+            so that shading and outlines show the edge.
         faces: (F, 3) integer, counter-clockwise seen from outside.
         colour: RGB of its mesh and its outline.
         focal_scale: its place is that of the image's K.
@@ -95,7 +99,11 @@ class OverlayObject:
     @classmethod
     def of(cls, known: PosedObject) -> Self:
         """An object where its image shows it."""
-        return cls(known.vertices, known.mesh.faces)
+        import trimesh  # takes a second, and most overlays show no objects
+
+        whole = trimesh.Trimesh(known.vertices, known.mesh.faces, process=False)
+        split = trimesh.graph.smooth_shade(whole, angle=_SHARP)
+        return cls(np.asarray(split.vertices), np.asarray(split.faces))
 
 
 OverlayMesh = OverlayHand | OverlayObject

@@ -63,10 +63,13 @@ class Scene:
         return np.where(seen < 0, np.int16(-1), mesh_of_face[seen])
 
     def normals(self) -> np.ndarray:
-        """(sH, sW, 3) normals of the surface, interpolated between vertices; 0 for none."""
+        """(sH, sW, 3) unit normals of the surface, interpolated between vertices; 0 for none."""
         normals = torch.from_numpy(np.concatenate([normals_of(mesh) for mesh in self.meshes]))
         faces = torch.from_numpy(self.faces.astype(np.int64))
-        return interpolate(self.fragments, faces, normals)[0].numpy()
+        # Between the vertices of a coarse mesh the mean of unit vectors is shorter than one.
+        return torch.nn.functional.normalize(interpolate(self.fragments, faces, normals), dim=-1)[
+            0
+        ].numpy()
 
     def part(self, image: np.ndarray) -> np.ndarray:
         """The part of the image, (y1 - y0, x1 - x0, 3), to be written to."""

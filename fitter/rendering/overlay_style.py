@@ -36,9 +36,10 @@ class OverlayStyle:
             is 0.75 for a shaded mesh and 1 for "outline" and "appearance".
         skeleton: draw the keypoints of hands that have them. None is yes with a shaded mesh.
         captions: write side and score. None is yes with a shaded mesh.
-        views: panels to the right of the overlay, in this order: all hands on plain ground, seen
-            from the "side" (turned by 90 degrees about the vertical axis through their middle, the
-            camera at the left), from the "top" (the camera below) or from the "back".
+        views: panels to the right of the overlay, in this order: all hands and known objects on
+            plain ground, seen from the "side" (turned by 90 degrees about the vertical axis through
+            their middle, the camera at the left), from the "top" (the camera below) or from the
+            "back".
     """
 
     look: OverlayLook = "mesh"

@@ -86,6 +86,13 @@ def test_overlays_show_the_objects(say, objects, tmp_path):
     assert np.abs(drawn - with_object)[lines].mean() < 0.3 * np.abs(drawn - without)[lines].mean()
     np.testing.assert_allclose(changed.min(0), [240 - 43, 320 - 43], atol=3)
     assert changed.max(0)[1] == pytest.approx(320 + 43, abs=3)  # a hand hides its lower edge
+    behind = entry(str(objects / "box.obj"), translation=[0.0, 0.0, -0.6])
+    with raises("object.behind"):
+        fitter.render_hands(photograph, hands, objects=[behind])
+    with raises("door.objects"):
+        fitter.render_hands(photograph, hands, objects=behind)
+    same = fitter.render_hands(photograph, hands, "outline", objects=None)
+    np.testing.assert_array_equal(same, without)
 
 
 def test_objects_have_no_place_without_a_hand(objects):

@@ -4,12 +4,15 @@ import math
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
+from fitter.contact.records import ObjectMesh, PosedObject
 from fitter.rendering.overlay import render_overlay, write_image_overlay, write_overlay
-from fitter.rendering.overlay_hand import SIDE_COLOURS
+from fitter.rendering.overlay_hand import SIDE_COLOURS, OverlayObject
 from fitter.rendering.overlay_names import overlay_name
 from fitter.rendering.overlay_style import OverlayStyle
 from fitter.store.schema import HandRow, ImageRow
@@ -71,6 +74,38 @@ def test_objects_hide_hands_behind_them_alone(look):
     hand = render_overlay(grey(100, 100), near, camera, style)
     both = render_overlay(grey(100, 100), near, camera, style, [thing([0, 0, 0.6], 0.02)])
     assert (both == hand).all()
+
+
+@pytest.mark.parametrize(
+    "mesh", [trimesh.creation.box((0.1, 0.1, 0.1)), trimesh.creation.icosahedron()]
+)
+def test_outlines_of_coarse_objects_are_edges_and_leave_faces_free(mesh):
+    """Every sharp edge that faces the camera and the silhouette are drawn, and nothing between."""
+    mesh.apply_scale(0.1 / mesh.extents.max())
+    turn = trimesh.transformations.euler_matrix(0.6, 0.5, 0.2)[:3, :3]
+    known = PosedObject(ObjectMesh("it", mesh.vertices, mesh.faces), turn, np.array([0, 0, 0.4]))
+    camera = intrinsics(400, 400)
+    drawn = render_overlay(
+        grey(400, 400), [], camera, OverlayStyle("outline"), [OverlayObject.of(known)]
+    )
+    is_line = (drawn != 128).any(-1)
+    posed = trimesh.Trimesh(known.vertices, mesh.faces, process=False)
+    faces_us = ((posed.face_normals * posed.triangles_center).sum(1) < 0)[posed.face_adjacency]
+    is_fold = (posed.face_adjacency_angles > 0.9) & faces_us.any(1)
+    wanted = posed.face_adjacency_edges[is_fold | (faces_us.sum(1) == 1)]
+
+    def pixels(points):
+        at = points @ camera.T
+        return (at[:, :2] / at[:, 2:]).astype(int)
+
+    middles = pixels(known.vertices[wanted].mean(1))
+    near = cv2.dilate(is_line.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert near[middles[:, 1], middles[:, 0]].all()
+    flat = np.zeros((400, 400), np.uint8)
+    for first, second in known.vertices[wanted]:
+        ends = pixels(np.stack([first, second]))
+        cv2.line(flat, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1, 11)
+    assert not (is_line & (flat == 0)).any()
 
 
 def test_an_object_stands_in_the_panels_and_has_no_caption():
